@@ -1,0 +1,1 @@
+"""Image provenance methods as a plain library: decode, hash, match, verify. No Django here."""
