@@ -1,0 +1,23 @@
+"""The site's entry for an ASGI server: pages over HTTP, jobs over a socket."""
+
+import os
+
+from channels.auth import AuthMiddlewareStack
+from channels.routing import ProtocolTypeRouter, URLRouter
+from channels.security.websocket import AllowedHostsOriginValidator
+from django.core.asgi import get_asgi_application
+from django.urls import path
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "webapp.settings")
+http = get_asgi_application()
+
+from webapp.jobs.consumers import JobConsumer  # noqa: E402 - models exist only after the line above
+
+application = ProtocolTypeRouter(
+    {
+        "http": http,
+        "websocket": AllowedHostsOriginValidator(
+            AuthMiddlewareStack(URLRouter([path("ws/jobs/<uuid:job_id>/", JobConsumer.as_asgi())]))
+        ),
+    }
+)

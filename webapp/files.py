@@ -1,0 +1,74 @@
+"""Uploaded and derived files, stored under a name that only we choose.
+
+A file is kept at MEDIA_ROOT/<area>/<first two hex digits>/<key>. A key is a SHA-256 in hex, or a UUID with a
+fixed suffix; names from outside are never part of a path.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import tempfile
+from enum import StrEnum
+from pathlib import Path
+
+from django.conf import settings
+
+_KEY = re.compile(r"[0-9a-f]{32,64}(-[a-z0-9_]{1,40})?(\.[a-z0-9]{1,5})?")
+
+
+class Area(StrEnum):
+    """What a file is kept for; one folder each, so that retention and back-up can differ."""
+
+    CHECKS = "checks"
+    WORKS = "works"
+    IMPORTS = "imports"
+    DERIVED = "derived"
+
+
+def path_of(area: Area, key: str) -> Path:
+    """Return where the file of that key lies, whether or not it exists.
+
+    Raises:
+        ValueError: the key is not one that this module makes.
+    """
+    if not _KEY.fullmatch(key):
+        raise ValueError("not a storage key")
+    return Path(settings.MEDIA_ROOT) / area / key[:2] / key
+
+
+def sha256_of(data: bytes) -> str:
+    """Return the SHA-256 (FIPS 180-4) of the bytes as 64 hex digits."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def write(area: Area, key: str, data: bytes) -> Path:
+    """Store bytes under a key so that a crash leaves either the whole file or none; return its path."""
+    target = path_of(area, key)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, temporary = tempfile.mkstemp(dir=target.parent, prefix=".writing-")
+    try:
+        with os.fdopen(descriptor, "wb") as handle:
+            handle.write(data)
+            handle.flush()
+            os.fsync(handle.fileno())
+        os.replace(temporary, target)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    return target
+
+
+def read(area: Area, key: str) -> bytes:
+    """Return the bytes stored under a key.
+
+    Raises:
+        FileNotFoundError: nothing is stored there (any more).
+    """
+    return path_of(area, key).read_bytes()
+
+
+def delete(area: Area, key: str) -> None:
+    """Remove a file; one that is gone already is fine."""
+    path_of(area, key).unlink(missing_ok=True)

@@ -1,0 +1,93 @@
+"""What is registered: works, and the fingerprints by which copies of them are found."""
+
+from __future__ import annotations
+
+import uuid
+
+from django.conf import settings
+from django.db import models
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+from pgvector.django import BitField
+
+
+class Visibility(models.TextChoices):
+    """What somebody sees who found a copy of a registered work."""
+
+    PUBLIC = "public", _("Picture, title and owner")
+    RECORD_ONLY = "record_only", _("Title and owner, not the picture")
+
+
+class WorkQuerySet(models.QuerySet["Work"]):
+    """Works by what they are, so that no caller repeats the condition."""
+
+    def live(self) -> WorkQuerySet:
+        """Works that are registered now: neither deleted nor in the time in which a deletion can be undone."""
+        return self.filter(deleted_at=None)
+
+
+class Work(models.Model):
+    """One registered picture of one organisation. Its file lies in the area ``works`` under its SHA-256."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    organisation = models.ForeignKey("accounts.Organisation", on_delete=models.CASCADE, related_name="works")
+    registered_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
+    )
+    title = models.CharField(max_length=200)
+    creator = models.CharField(max_length=200, blank=True)
+    licence = models.CharField(max_length=200, blank=True)
+    source_url = models.URLField(max_length=500, blank=True)
+    external_id = models.CharField(max_length=200, blank=True)
+    visibility = models.CharField(max_length=12, choices=Visibility.choices, default=Visibility.PUBLIC)
+
+    sha256 = models.CharField(max_length=64)
+    pixel_sha256 = models.CharField(max_length=64)
+    media_type = models.CharField(max_length=40)
+    width = models.PositiveIntegerField()
+    height = models.PositiveIntegerField()
+    byte_size = models.PositiveBigIntegerField()
+
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    deleted_at = models.DateTimeField(null=True, blank=True)
+
+    objects = WorkQuerySet.as_manager()
+
+    class Meta:
+        ordering = ("-created_at", "id")
+        constraints = (
+            # An import that runs twice registers each picture once.
+            models.UniqueConstraint(
+                fields=("organisation", "sha256"), condition=models.Q(deleted_at=None), name="work_once_live"
+            ),
+        )
+        indexes = (
+            models.Index(fields=("sha256",), condition=models.Q(deleted_at=None), name="work_exact_bytes"),
+            models.Index(fields=("pixel_sha256",), condition=models.Q(deleted_at=None), name="work_exact_pixels"),
+        )
+
+    def __str__(self) -> str:
+        return self.title
+
+
+class Fingerprint(models.Model):
+    """A perceptual hash of a work under one algorithm, packed most significant bit first."""
+
+    work = models.ForeignKey(Work, on_delete=models.CASCADE, related_name="fingerprints")
+    algorithm = models.CharField(max_length=40)
+    hash64 = BitField(length=64, null=True)
+    hash256 = BitField(length=256, null=True)
+    quality = models.FloatField()
+
+    class Meta:
+        constraints = (
+            models.UniqueConstraint(fields=("work", "algorithm"), name="fingerprint_once"),
+            models.CheckConstraint(
+                condition=models.Q(hash64__isnull=True) ^ models.Q(hash256__isnull=True),
+                name="fingerprint_one_width",
+            ),
+        )
+        indexes = (models.Index(fields=("algorithm",), name="fingerprint_by_algorithm"),)
+
+    def __str__(self) -> str:
+        return f"{self.algorithm} of {self.work_id}"

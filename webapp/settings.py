@@ -1,0 +1,330 @@
+"""All settings of the site, read from the environment by readers that refuse a bad value.
+
+Every variable is optional for a site on one machine. With ``DATABASE_URL`` set the site is taken to be in
+production: then ``SECRET_KEY`` and ``ALLOWED_HOSTS`` must be given.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+from typing import Any
+
+from csp.constants import NONE, SELF
+from django.core.exceptions import ImproperlyConfigured
+from django.urls import reverse_lazy
+from django.utils.translation import gettext_lazy as _
+
+from webapp.embedded.postgres import socket_directory
+from webapp.env import env_bool, env_database, env_int, env_list, env_secret, env_str
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+VERSION = "0.1.0"
+
+
+def _kept_secret(path: Path) -> str:
+    """Return the secret kept in that file, made at the first start, readable by its owner only."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return path.read_text(encoding="ascii")
+    with os.fdopen(descriptor, "w", encoding="ascii") as handle:
+        handle.write(secrets.token_urlsafe(64))
+    return path.read_text(encoding="ascii")
+
+
+# Where the site keeps its files. One folder holds everything that must be backed up beside the database.
+DATA_DIR = Path(env_str("PROVENANCE_HOME", str(BASE_DIR / "var"))).resolve()
+MEDIA_ROOT = DATA_DIR / "media"
+
+_database = env_database("DATABASE_URL")
+EMBEDDED = _database is None
+DEBUG = env_bool("DEBUG", False)
+
+_secret = env_secret("SECRET_KEY")
+if _secret is None:
+    if not EMBEDDED:
+        raise ImproperlyConfigured("SECRET_KEY (or SECRET_KEY_FILE) is needed when DATABASE_URL is set.")
+    _secret = _kept_secret(DATA_DIR / "secret_key")
+SECRET_KEY = _secret
+
+ALLOWED_HOSTS = env_list("ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"] if EMBEDDED else [])
+if not ALLOWED_HOSTS:
+    raise ImproperlyConfigured("ALLOWED_HOSTS is needed when DATABASE_URL is set: the site's host names, by comma.")
+CSRF_TRUSTED_ORIGINS = env_list("CSRF_TRUSTED_ORIGINS", [])
+SITE_URL = env_str("SITE_URL", "http://127.0.0.1:8000")
+HTTPS = SITE_URL.startswith("https://")
+# How many reverse proxies of our own stand before the site; their X-Forwarded-For entries are believed, no others.
+TRUSTED_PROXIES = env_int("TRUSTED_PROXIES", 0, minimum=0, maximum=5)
+
+INSTALLED_APPS = [
+    "unfold",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django.contrib.postgres",
+    "django.contrib.humanize",
+    "allauth",
+    "allauth.account",
+    "channels",
+    "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "django_q",
+    "webapp.accounts",
+    "webapp.jobs",
+    "webapp.registry",
+    "webapp.catalogues",
+    "webapp.checks",
+    "webapp.reviews",
+    "webapp.api",
+    "webapp.pages",
+]
+
+MIDDLEWARE = [
+    "webapp.pages.middleware.RequestIdMiddleware",
+    "django.middleware.security.SecurityMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "servestatic.middleware.ServeStaticMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
+    "webapp.pages.middleware.ProductErrorMiddleware",
+]
+
+ROOT_URLCONF = "webapp.urls"
+ASGI_APPLICATION = "webapp.asgi.application"
+TEMPLATES: list[dict[str, Any]] = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+                "webapp.pages.context.site",
+            ],
+        },
+    },
+]
+
+# --- Database, cache, messages -----------------------------------------------------------------------------------
+
+DATABASES: dict[str, dict[str, Any]] = {
+    "default": _database
+    or {
+        "ENGINE": "django.db.backends.postgresql",
+        "HOST": str(socket_directory(DATA_DIR)),
+        "NAME": "postgres",
+        "USER": "postgres",
+    }
+}
+# A restarted server must not fail the next request of every process that kept a connection.
+DATABASES["default"].update(CONN_MAX_AGE=60, CONN_HEALTH_CHECKS=True)
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+REDIS_URL = env_secret("REDIS_URL")
+CACHES: dict[str, dict[str, Any]] = {
+    "default": (
+        {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}
+        if REDIS_URL
+        # One web process serves an embedded site, so that limits counted in its memory are exact.
+        else {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}
+    )
+}
+CHANNEL_LAYERS: dict[str, dict[str, Any]] = {
+    "default": (
+        {"BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer", "CONFIG": {"hosts": [REDIS_URL]}}
+        if REDIS_URL
+        else {"BACKEND": "webapp.jobs.layers.PostgresNotifyLayer"}
+    )
+}
+
+WORKERS = env_int("WORKERS", max(1, min(8, os.cpu_count() or 1)), minimum=1, maximum=64)
+# Between two signs of life of a running job; past it the work is taken to be lost and done again.
+JOB_LEASE_SECONDS = env_int("JOB_LEASE_SECONDS", 30, minimum=2, maximum=3600)
+Q_CLUSTER: dict[str, Any] = {
+    "name": "provenance",
+    "workers": WORKERS,
+    "timeout": 600,
+    # The broker hands a message out again after this long; a job's own lease and claim decide whether it runs.
+    "retry": 900,
+    "max_attempts": 1,
+    "ack_failures": True,
+    "poll": 0.2,
+    # Messages fetched ahead wait in memory, where a kill loses them until they are sent again.
+    "queue_limit": WORKERS,
+    "catch_up": False,
+    "save_limit": -1,
+    "recycle": 500,
+    "cpu_affinity": 0,
+    **({"redis": REDIS_URL} if REDIS_URL else {"orm": "default"}),
+}
+
+# --- People ------------------------------------------------------------------------------------------------------
+
+AUTH_USER_MODEL = "accounts.User"
+AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend"]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+]
+ACCOUNT_USER_MODEL_USERNAME_FIELD = None
+ACCOUNT_LOGIN_METHODS = {"email"}
+ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*", "password2*"]
+ACCOUNT_EMAIL_VERIFICATION = "mandatory"
+# Codes to type, not links: a token never stands in a URL.
+ACCOUNT_EMAIL_VERIFICATION_BY_CODE_ENABLED = True
+ACCOUNT_PASSWORD_RESET_BY_CODE_ENABLED = True
+ACCOUNT_EMAIL_SUBJECT_PREFIX = ""
+ACCOUNT_DEFAULT_HTTP_PROTOCOL = "https" if HTTPS else "http"
+LOGIN_URL = reverse_lazy("account_login")
+LOGIN_REDIRECT_URL = reverse_lazy("pages:dashboard")
+LOGOUT_REDIRECT_URL = reverse_lazy("pages:home")
+
+# --- Mail --------------------------------------------------------------------------------------------------------
+
+EMAIL_HOST = env_str("EMAIL_HOST", "")
+EMAIL_PORT = env_int("EMAIL_PORT", 587, minimum=1, maximum=65535)
+EMAIL_HOST_USER = env_str("EMAIL_HOST_USER", "")
+EMAIL_HOST_PASSWORD = env_secret("EMAIL_HOST_PASSWORD") or ""
+EMAIL_USE_TLS = env_bool("EMAIL_USE_TLS", True)
+DEFAULT_FROM_EMAIL = env_str("DEFAULT_FROM_EMAIL", "Provenance <noreply@localhost>")
+EMAIL_FILE_PATH = str(DATA_DIR / "mail")
+EMAIL_BACKEND = (
+    "django.core.mail.backends.smtp.EmailBackend"
+    if EMAIL_HOST
+    else "django.core.mail.backends.filebased.EmailBackend"
+)
+
+# --- Limits ------------------------------------------------------------------------------------------------------
+
+UPLOAD_MAX_BYTES = env_int("UPLOAD_MAX_BYTES", 30 * 1024**2, minimum=1024)
+UPLOAD_MAX_PIXELS = env_int("UPLOAD_MAX_PIXELS", 80_000_000, minimum=10_000)
+CHECK_MAX_FILES = env_int("CHECK_MAX_FILES", 10, minimum=1, maximum=100)
+CHECKS_PER_HOUR_VISITOR = env_int("CHECKS_PER_HOUR_VISITOR", 120, minimum=1)
+CHECKS_PER_HOUR_USER = env_int("CHECKS_PER_HOUR_USER", 600, minimum=1)
+REQUESTS_PER_MINUTE_KEY = env_int("REQUESTS_PER_MINUTE_KEY", 600, minimum=1)
+CHECK_RETENTION_HOURS = env_int("CHECK_RETENTION_HOURS", 168, minimum=1)
+IMPORT_MAX_BYTES = env_int("IMPORT_MAX_BYTES", 4 * 1024**3, minimum=1024)
+IMPORT_MAX_ROWS = env_int("IMPORT_MAX_ROWS", 20_000, minimum=1)
+IMPORT_MAX_FILES = env_int("IMPORT_MAX_FILES", 500, minimum=1)
+UNDO_HOURS = env_int("UNDO_HOURS", 72, minimum=1)
+WORKER_MEMORY_BYTES = env_int("WORKER_MEMORY_BYTES", 1536 * 1024**2, minimum=256 * 1024**2)
+# A picture's bytes may fill a request, and an archive's too; the views hold each to its own limit.
+DATA_UPLOAD_MAX_MEMORY_SIZE = 1024**2
+DATA_UPLOAD_MAX_NUMBER_FILES = max(CHECK_MAX_FILES, IMPORT_MAX_FILES) + 2
+FILE_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024**2
+FILE_UPLOAD_TEMP_DIR = None
+
+# --- Security ----------------------------------------------------------------------------------------------------
+
+CONTENT_SECURITY_POLICY: dict[str, Any] = {
+    "DIRECTIVES": {
+        "default-src": [NONE],
+        "script-src": [SELF],
+        "style-src": [SELF],
+        "img-src": [SELF, "blob:", "data:"],
+        "font-src": [SELF],
+        "connect-src": [SELF],
+        "form-action": [SELF],
+        "base-uri": [NONE],
+        "frame-ancestors": [NONE],
+        "manifest-src": [SELF],
+    }
+}
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
+CSRF_FAILURE_VIEW = "webapp.pages.views.csrf_failure"
+SECURE_SSL_REDIRECT = HTTPS
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXIES else None
+SECURE_REDIRECT_EXEMPT = [r"^(healthz|readyz)$"]
+SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
+SECURE_REFERRER_POLICY = "same-origin"
+SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+
+# --- Files of our own --------------------------------------------------------------------------------------------
+
+STATIC_URL = "/static/"
+STATIC_ROOT = DATA_DIR / "static"
+STATICFILES_DIRS = [BASE_DIR / "static"]
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "webapp.pages.storage.StaticStorage"},
+}
+
+# --- Words and time ----------------------------------------------------------------------------------------------
+
+LANGUAGE_CODE = "en-gb"
+TIME_ZONE = "UTC"
+USE_TZ = True
+
+# --- REST API ----------------------------------------------------------------------------------------------------
+
+REST_FRAMEWORK: dict[str, Any] = {
+    "DEFAULT_AUTHENTICATION_CLASSES": ["webapp.api.authentication.ApiKeyAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": ["webapp.api.permissions.HasScope"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser", "rest_framework.parsers.MultiPartParser"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "webapp.api.problems.handle",
+    "UNAUTHENTICATED_USER": None,
+    "TEST_REQUEST_DEFAULT_FORMAT": "json",
+}
+SPECTACULAR_SETTINGS: dict[str, Any] = {
+    "TITLE": "Provenance API",
+    "DESCRIPTION": "Ask whether a picture is registered, and add pictures to your catalogues.",
+    "VERSION": "1",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "COMPONENT_SPLIT_REQUEST": True,
+    "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
+    "SERVE_AUTHENTICATION": [],
+}
+
+# --- Admin -------------------------------------------------------------------------------------------------------
+
+UNFOLD: dict[str, Any] = {
+    "SITE_TITLE": "Provenance",
+    "SITE_HEADER": "Provenance",
+    "SITE_SUBHEADER": _("Registry and reviews"),
+    "SITE_URL": "/",
+    "SHOW_HISTORY": True,
+}
+
+# --- Logs: one JSON object a line, with the request's id; bodies, headers and queries are never in them ----------------
+
+LOGGING: dict[str, Any] = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"json": {"()": "webapp.pages.logs.JsonFormatter"}},
+    "filters": {"request_id": {"()": "webapp.pages.logs.RequestIdFilter"}},
+    "handlers": {
+        "stderr": {"class": "logging.StreamHandler", "formatter": "json", "filters": ["request_id"]},
+    },
+    "root": {"handlers": ["stderr"], "level": "WARNING"},
+    "loggers": {
+        "webapp": {"level": env_str("LOG_LEVEL", "INFO"), "handlers": ["stderr"], "propagate": False},
+        "django_q": {"level": "WARNING", "handlers": ["stderr"], "propagate": False},
+        "django-q": {"level": "WARNING", "handlers": ["stderr"], "propagate": False},
+    },
+}
