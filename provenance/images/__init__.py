@@ -1,0 +1,1 @@
+"""Pictures: the one door for pixels, named edits, quality measures and pairwise alignment."""
