@@ -6,6 +6,7 @@ from django.urls import include, path
 urlpatterns = [
     path("", include("webapp.pages.urls")),
     path("jobs/", include("webapp.jobs.urls")),
+    path("organisation/", include("webapp.accounts.urls")),
     path("accounts/", include("allauth.urls")),
     path("admin/", admin.site.urls),
 ]
