@@ -119,7 +119,7 @@ TEMPLATES: list[dict[str, Any]] = [
     },
 ]
 
-# --- Database, cache, messages -----------------------------------------------------------------------------------
+# --- Database, cache, messages ---
 
 DATABASES: dict[str, dict[str, Any]] = {
     "default": _database
@@ -172,7 +172,7 @@ Q_CLUSTER: dict[str, Any] = {
     **({"redis": REDIS_URL} if REDIS_URL else {"orm": "default"}),
 }
 
-# --- People ------------------------------------------------------------------------------------------------------
+# --- People ---
 
 AUTH_USER_MODEL = "accounts.User"
 AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend"]
@@ -198,7 +198,7 @@ LOGIN_URL = reverse_lazy("account_login")
 LOGIN_REDIRECT_URL = reverse_lazy("pages:dashboard")
 LOGOUT_REDIRECT_URL = reverse_lazy("pages:home")
 
-# --- Mail --------------------------------------------------------------------------------------------------------
+# --- Mail ---
 
 EMAIL_HOST = env_str("EMAIL_HOST", "")
 EMAIL_PORT = env_int("EMAIL_PORT", 587, minimum=1, maximum=65535)
@@ -213,7 +213,7 @@ EMAIL_BACKEND = (
     else "django.core.mail.backends.filebased.EmailBackend"
 )
 
-# --- Limits ------------------------------------------------------------------------------------------------------
+# --- Limits ---
 
 UPLOAD_MAX_BYTES = env_int("UPLOAD_MAX_BYTES", 30 * 1024**2, minimum=1024)
 UPLOAD_MAX_PIXELS = env_int("UPLOAD_MAX_PIXELS", 80_000_000, minimum=10_000)
@@ -233,7 +233,7 @@ DATA_UPLOAD_MAX_NUMBER_FILES = max(CHECK_MAX_FILES, IMPORT_MAX_FILES) + 2
 FILE_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024**2
 FILE_UPLOAD_TEMP_DIR = None
 
-# --- Security ----------------------------------------------------------------------------------------------------
+# --- Security ---
 
 CONTENT_SECURITY_POLICY: dict[str, Any] = {
     "DIRECTIVES": {
@@ -261,7 +261,7 @@ SECURE_REFERRER_POLICY = "same-origin"
 SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 
-# --- Files of our own --------------------------------------------------------------------------------------------
+# --- Files of our own ---
 
 STATIC_URL = "/static/"
 STATIC_ROOT = DATA_DIR / "static"
@@ -271,13 +271,13 @@ STORAGES = {
     "staticfiles": {"BACKEND": "webapp.pages.storage.StaticStorage"},
 }
 
-# --- Words and time ----------------------------------------------------------------------------------------------
+# --- Words and time ---
 
 LANGUAGE_CODE = "en-gb"
 TIME_ZONE = "UTC"
 USE_TZ = True
 
-# --- REST API ----------------------------------------------------------------------------------------------------
+# --- REST API ---
 
 REST_FRAMEWORK: dict[str, Any] = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["webapp.api.authentication.ApiKeyAuthentication"],
@@ -301,7 +301,7 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
     "SERVE_AUTHENTICATION": [],
 }
 
-# --- Admin -------------------------------------------------------------------------------------------------------
+# --- Admin ---
 
 UNFOLD: dict[str, Any] = {
     "SITE_TITLE": "Provenance",
@@ -311,7 +311,7 @@ UNFOLD: dict[str, Any] = {
     "SHOW_HISTORY": True,
 }
 
-# --- Logs: one JSON object a line, with the request's id; bodies, headers and queries are never in them ----------------
+# --- Logs: one JSON object a line, with the request's id; bodies, headers and queries are never in them ---
 
 LOGGING: dict[str, Any] = {
     "version": 1,

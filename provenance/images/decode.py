@@ -141,9 +141,7 @@ def decode(data: bytes, limits: Limits = Limits()) -> Picture:
     Raises DecodeError, and nothing else, whatever the bytes are.
     """
     if not data:
-        raise DecodeError(
-            DecodeErrorCode.EMPTY, "The file is empty. Choose a picture file and send it again."
-        )
+        raise DecodeError(DecodeErrorCode.EMPTY, "The file is empty. Choose a picture file and send it again.")
     if len(data) > limits.max_bytes:
         raise DecodeError(
             DecodeErrorCode.TOO_LARGE_BYTES,

@@ -58,6 +58,7 @@ class Job(models.Model):
     total = models.PositiveIntegerField(default=0)
     note = models.CharField(max_length=200, blank=True)
     seq = models.PositiveBigIntegerField(default=1)
+    timings = models.JSONField(default=dict, help_text="Seconds spent in each step, summed over claims.")
 
     claim = models.PositiveIntegerField(default=0)
     failures = models.PositiveSmallIntegerField(default=0)

@@ -53,6 +53,7 @@ def execute(job_id: str) -> None:
     try:
         with _Lease(job):
             finished = HANDLERS[job.kind](job, progress)
+            progress.finish()
         if finished:
             job_succeed(job=job)
         else:
@@ -64,7 +65,7 @@ def execute(job_id: str) -> None:
     except ProductError as error:
         refusal = error
         _end_quietly(lambda: job_fail(job=job, code=refusal.code, message=str(refusal.message)))
-    except Exception:  # noqa: BLE001 - the last door before the queue: whatever failed, the row must say so
+    except Exception:
         log.exception("job %s (%s) failed", job.pk, job.kind)
         _end_quietly(
             lambda: job_retry_or_fail(

@@ -5,6 +5,7 @@ Every write by a worker is fenced by its claim: a process whose lease ran out ch
 
 from __future__ import annotations
 
+import json
 import logging
 import time
 import uuid
@@ -119,7 +120,8 @@ class Progress:
 
     def __init__(self, job: Job) -> None:
         self._job = job
-        self._step = job.step
+        self._step = ""
+        self._since = time.monotonic()
         self._reported = 0.0
 
     def __call__(self, step: str, done: int = 0, total: int = 0, note: str = "") -> None:
@@ -132,13 +134,23 @@ class Progress:
         now = time.monotonic()
         if step == self._step and done < total and now - self._reported < _REPORT_EVERY_SECONDS:
             return
+        self._count_time(now)
         self._step, self._reported = step, now
         with transaction.atomic(), connection.cursor() as cursor:
             cursor.execute(
-                "UPDATE jobs_job SET step = %s, done = %s, total = %s, note = %s, seq = seq + 1,"
+                "UPDATE jobs_job SET step = %s, done = %s, total = %s, note = %s, timings = %s, seq = seq + 1,"
                 " updated_at = now(), lease_until = now() + make_interval(secs => %s)"
                 " WHERE id = %s AND claim = %s AND state = 'running' RETURNING cancel_requested",
-                [step, done, total, note[:200], settings.JOB_LEASE_SECONDS, self._job.pk, self._job.claim],
+                [
+                    step,
+                    done,
+                    total,
+                    note[:200],
+                    json.dumps(self._job.timings),
+                    settings.JOB_LEASE_SECONDS,
+                    self._job.pk,
+                    self._job.claim,
+                ],
             )
             row = cursor.fetchone()
             announce(self._job.pk)
@@ -146,6 +158,16 @@ class Progress:
             raise ClaimLost
         if row[0]:
             raise JobCancelled
+
+    def _count_time(self, now: float) -> None:
+        if self._step:
+            spent = self._job.timings.get(self._step, 0.0) + now - self._since
+            self._job.timings[self._step] = round(spent, 4)
+        self._since = now
+
+    def finish(self) -> None:
+        """Count the time of the last step into the job's timings, which are saved when the job ends."""
+        self._count_time(time.monotonic())
 
     def check(self) -> None:
         """Raise as a report would, without making one."""
@@ -203,7 +225,12 @@ def job_hand_back(*, job: Job) -> None:
     with transaction.atomic():
         now = timezone.now()
         if not _claimed(job).update(
-            state=JobState.QUEUED, lease_until=None, failures=0, enqueued_at=now, updated_at=now
+            state=JobState.QUEUED,
+            lease_until=None,
+            failures=0,
+            enqueued_at=now,
+            updated_at=now,
+            timings=job.timings,
         ):
             raise ClaimLost
         enqueue(job.pk)
@@ -305,7 +332,13 @@ def _finish(job: Job, state: JobState, **fields: Any) -> None:
     with transaction.atomic():
         now = timezone.now()
         if not _claimed(job).update(
-            state=state, finished_at=now, updated_at=now, lease_until=None, seq=F("seq") + 1, **fields
+            state=state,
+            finished_at=now,
+            updated_at=now,
+            lease_until=None,
+            timings=job.timings,
+            seq=F("seq") + 1,
+            **fields,
         ):
             raise ClaimLost
         announce(job.pk)

@@ -32,6 +32,7 @@ class Migration(migrations.Migration):
                 ('total', models.PositiveIntegerField(default=0)),
                 ('note', models.CharField(blank=True, max_length=200)),
                 ('seq', models.PositiveBigIntegerField(default=1)),
+                ('timings', models.JSONField(default=dict, help_text='Seconds spent in each step, summed over claims.')),
                 ('claim', models.PositiveIntegerField(default=0)),
                 ('failures', models.PositiveSmallIntegerField(default=0)),
                 ('max_failures', models.PositiveSmallIntegerField(default=3)),
