@@ -1,15 +1,20 @@
 """The site's settings with what makes tests quick and apart from a real site's data."""
 
 import os
-import tempfile
 from pathlib import Path
 
+from tests.server import DATABASE, RUN_HOME, SERVER_HOME
+
 # Set before the site's settings read it: tests never touch a real site's files.
-os.environ.setdefault("PROVENANCE_HOME", tempfile.mkdtemp(prefix="provenance-tests-"))
+os.environ.setdefault("PROVENANCE_HOME", str(RUN_HOME))
 
-from webapp.settings import *  # noqa: E402, F403
-from webapp.settings import Q_CLUSTER, STORAGES  # noqa: E402
+from webapp.embedded.postgres import socket_directory
+from webapp.settings import *  # noqa: F403
+from webapp.settings import DATABASES, EMBEDDED, Q_CLUSTER, STORAGES
 
+if EMBEDDED:
+    DATABASES["default"]["HOST"] = str(socket_directory(SERVER_HOME))
+DATABASES["default"]["TEST"] = {"NAME": DATABASE}
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
 STORAGES = {**STORAGES, "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}}

@@ -171,7 +171,7 @@ def _start(place: Place, owner: Owner, programs: Path) -> None:
     if log.exists() and log.stat().st_size > _LOG_BYTES:
         log.replace(log.with_suffix(".log.1"))
     wait = ["-w", "-t", str(_START_SECONDS)]
-    command = [programs / "pg_ctl", "start", "-s", *wait, "-D", place.data, "-l", log]
+    command: list[str | Path] = [programs / "pg_ctl", "start", "-s", *wait, "-D", place.data, "-l", log]
     done = owner.run(command, folder=place.folder)
     if done.returncode != 0:
         raise PostgresError(f"PostgreSQL did not start: {done.stdout.strip()}{_end_of_log(place)}")
