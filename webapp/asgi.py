@@ -17,7 +17,9 @@ application = ProtocolTypeRouter(
     {
         "http": http,
         "websocket": AllowedHostsOriginValidator(
-            AuthMiddlewareStack(URLRouter([path("ws/jobs/<uuid:job_id>/", JobConsumer.as_asgi())]))
+            AuthMiddlewareStack(
+                URLRouter([path("ws/jobs/<uuid:job_id>/", JobConsumer.as_asgi())])  # type: ignore[list-item, arg-type]
+            )
         ),
     }
 )

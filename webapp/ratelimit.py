@@ -67,7 +67,8 @@ def require(name: str, who: str, *, limit: int, window: int, cost: int = 1) -> A
 def client_address(request: HttpRequest) -> str:
     """Return the address of whoever asks, believing only the proxies that ``TRUSTED_PROXIES`` counts."""
     hops = settings.TRUSTED_PROXIES
-    forwarded = [part.strip() for part in request.META.get("HTTP_X_FORWARDED_FOR", "").split(",") if part.strip()]
+    header = str(request.META.get("HTTP_X_FORWARDED_FOR", ""))
+    forwarded = [part.strip() for part in header.split(",") if part.strip()]
     if hops and len(forwarded) >= hops:
         return forwarded[-hops]
     return str(request.META.get("REMOTE_ADDR", ""))

@@ -15,6 +15,8 @@ from webapp.accounts.models import Organisation, Role, Scope
 class OrganisationForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscriptable at run time
     """Name and website. That a name is free is decided by the database when it is saved."""
 
+    website = forms.URLField(label=_("website"), required=False, assume_scheme="https")
+
     class Meta:
         model = Organisation
         fields = ("name", "website")

@@ -46,7 +46,7 @@ def organisation_new(request: HttpRequest) -> HttpResponse:
         else:
             messages.success(request, _("%(name)s is ready.") % {"name": organisation.name})
             return redirect("accounts_site:organisation", organisation.pk)
-    return render(request, "accounts/organisation_new.html", {"form": form}, status=409 if form.errors else 200)
+    return render(request, "accounts/organisation_new.html", {"form": form}, status=400 if form.errors else 200)
 
 
 @login_required

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import Any
+from typing import Any, cast
 
 from asgiref.sync import sync_to_async
 from channels.generic.websocket import AsyncJsonWebsocketConsumer
 from django.http import Http404
 
-from webapp.jobs.selectors import job_get, job_snapshot
+from webapp.jobs.selectors import Viewer, job_get, job_snapshot
 from webapp.jobs.services import group_of
 from webapp.visitors import visitor_digest
 
@@ -19,7 +19,7 @@ NOT_FOUND = 4404
 _LOOK_SECONDS = 5.0
 
 
-class JobConsumer(AsyncJsonWebsocketConsumer):  # type: ignore[misc]
+class JobConsumer(AsyncJsonWebsocketConsumer):
     """Sends the job's snapshot on connect and after every change, and closes when the job is over."""
 
     async def connect(self) -> None:
@@ -71,7 +71,7 @@ class JobConsumer(AsyncJsonWebsocketConsumer):  # type: ignore[misc]
         try:
             job, _may_cancel = job_get(
                 job_id=self._job_id,
-                user=self.scope["user"],
+                user=cast(Viewer, self.scope["user"]),
                 visitor_digest=visitor_digest(self.scope["session"]),
             )
         except Http404:

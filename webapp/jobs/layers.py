@@ -38,7 +38,7 @@ def notify(group: str, message: dict[str, Any]) -> None:
         cursor.execute("SELECT pg_notify(%s, %s)", [_TOPIC, payload])
 
 
-class PostgresNotifyLayer(BaseChannelLayer):  # type: ignore[misc]
+class PostgresNotifyLayer(BaseChannelLayer):
     """Groups across processes; plain channels within one. Listening reconnects for as long as anybody listens."""
 
     extensions = ("groups",)

@@ -14,7 +14,7 @@ from datetime import timedelta
 from typing import Any
 
 from asgiref.sync import async_to_sync
-from channels.layers import get_channel_layer
+from channels.layers import channel_layers
 from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import F
@@ -49,7 +49,7 @@ def announce(job_id: uuid.UUID) -> None:
 
     def send() -> None:
         try:
-            async_to_sync(get_channel_layer().group_send)(group_of(job_id), {"type": "job.changed"})
+            async_to_sync(channel_layers["default"].group_send)(group_of(job_id), {"type": "job.changed"})
         except (OSError, TimeoutError) as error:
             log.warning("a nudge was lost: %s", type(error).__name__)
 
