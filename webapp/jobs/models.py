@@ -41,7 +41,7 @@ class Job(models.Model):
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     kind = models.CharField(max_length=40)
-    payload = models.JSONField(default=dict)
+    payload = models.JSONField(default=dict, blank=True)
     owner = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.CASCADE, null=True, blank=True, related_name="jobs"
     )
@@ -52,13 +52,13 @@ class Job(models.Model):
     watched_by_link = models.BooleanField(default=False, help_text="Whoever knows the id may watch.")
 
     state = models.CharField(max_length=10, choices=JobState.choices, default=JobState.QUEUED)
-    steps = models.JSONField(default=list, help_text="[[key, label], ...] in order")
+    steps = models.JSONField(default=list, blank=True, help_text="[[key, label], ...] in order")
     step = models.CharField(max_length=40, blank=True)
     done = models.PositiveIntegerField(default=0)
     total = models.PositiveIntegerField(default=0)
     note = models.CharField(max_length=200, blank=True)
     seq = models.PositiveBigIntegerField(default=1)
-    timings = models.JSONField(default=dict, help_text="Seconds spent in each step, summed over claims.")
+    timings = models.JSONField(default=dict, blank=True, help_text="Seconds spent in each step, summed over claims.")
 
     claim = models.PositiveIntegerField(default=0)
     failures = models.PositiveSmallIntegerField(default=0)
