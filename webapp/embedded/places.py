@@ -60,9 +60,10 @@ def place_of(data_dir: Path) -> Place:
             because = f"{closed} is closed to other users" if closed else "they were put there at the first start"
             reasons.append(f"The database's files are in {refuge}: {because}, and PostgreSQL does not run as root.")
     socket = folder / "socket"
-    if len(os.fsencode(socket / _SOCKET_NAME)) > _SOCKET_PATH_BYTES:
+    # A client takes a comma for the end of one host and the beginning of the next (libpq).
+    if len(os.fsencode(socket / _SOCKET_NAME)) > _SOCKET_PATH_BYTES or "," in str(socket):
         socket = _SHORT_FOLDER / f"provenance-{name}"
-        reasons.append(f"The database's socket is in {socket}: the path of {folder} is too long for a socket.")
+        reasons.append(f"The database's socket is in {socket}: {folder} is too long for one, or has a comma.")
     return Place(folder, socket, tuple(reasons))
 
 

@@ -31,6 +31,7 @@ __all__ = ["PostgresError", "Status", "ensure_running", "socket_directory", "sta
 _START_SECONDS = 60
 _STOP_SECONDS = 30
 _LOG_BYTES = 10 * 1024**2
+_HELPER_SECONDS = 3.0
 
 # Modest for a laptop; pictures and their fingerprints are small rows, and the index of a million fits.
 _CONFIGURATION = {
@@ -171,8 +172,9 @@ def _start(place: Place, owner: Owner, programs: Path) -> None:
     if log.exists() and log.stat().st_size > _LOG_BYTES:
         log.replace(log.with_suffix(".log.1"))
     wait = ["-w", "-t", str(_START_SECONDS)]
-    command: list[str | Path] = [programs / "pg_ctl", "start", "-s", *wait, "-D", place.data, "-l", log]
-    done = owner.run(command, folder=place.folder)
+    # pg_ctl hands the paths to a shell; relative ones hold nothing that a shell would read as its own.
+    paths = ["-D", place.data.name, "-l", f"{place.data.name}/{log.name}"]
+    done = owner.run([programs / "pg_ctl", "start", "-s", *wait, *paths], folder=place.folder)
     if done.returncode != 0:
         raise PostgresError(f"PostgreSQL did not start: {done.stdout.strip()}{_end_of_log(place)}")
 
@@ -208,21 +210,23 @@ def _postmaster(place: Place) -> int | None:
     except (ValueError, IndexError):
         # Cut short by a full disk or a crash.
         return None
-    return pid if _is_postgres_of(place, pid) else None
+    return pid if _is_postgres_of(place, pid, unseen=True) else None
 
 
-def _is_postgres_of(place: Place, pid: int) -> bool:
-    """Return whether the process is alive and a PostgreSQL of this PGDATA, which is its working folder."""
+def _is_postgres_of(place: Place, pid: int, *, unseen: bool = False) -> bool:
+    """Return whether the process is alive and a PostgreSQL of this PGDATA, which is its working folder.
+
+    Args:
+        unseen: the answer for a PostgreSQL whose folder we may not see, as root in some containers.
+    """
     try:
         process = psutil.Process(pid)
         if process.status() == psutil.STATUS_ZOMBIE or process.name() != "postgres":
             return False
-        try:
-            return os.path.samefile(process.cwd(), place.data)
-        except psutil.AccessDenied:
-            # Root in a container may not look; a postmaster (but no helper) still shows its command line.
-            return str(place.data) in process.cmdline()
-    except (psutil.NoSuchProcess, psutil.AccessDenied, FileNotFoundError):
+        return os.path.samefile(process.cwd(), place.data)
+    except psutil.AccessDenied:
+        return unseen
+    except (psutil.NoSuchProcess, FileNotFoundError):
         return False
 
 
@@ -238,14 +242,14 @@ def _clear_remains(place: Place) -> None:
         return not left
 
     # Helpers leave by themselves when they find the postmaster gone, the busy ones a little later.
-    ended = not place.data.is_dir() or within(3, all_gone)
+    ended = not place.data.is_dir() or within(_HELPER_SECONDS, all_gone)
     for number in (signal.SIGQUIT, signal.SIGKILL):
         if ended:
             break
         for pid in left:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, number)
-        ended = within(3, all_gone)
+        ended = within(_HELPER_SECONDS, all_gone)
     if not ended:
         raise PostgresError(f"Processes {left} of a dead PostgreSQL do not end; end them and start again.")
     for path in (place.data / "postmaster.pid", place.socket_file, Path(f"{place.socket_file}.lock")):

