@@ -127,6 +127,9 @@ def stop(data_dir: Path, *, timeout: float = _STOP_SECONDS) -> bool:
                 if within(seconds, lambda: _postmaster(place) is None):
                     break
         _clear_remains(place)
+        if not place.socket.is_relative_to(place.folder):
+            with contextlib.suppress(FileNotFoundError):
+                place.socket.rmdir()
     return pid is not None
 
 
