@@ -97,6 +97,19 @@ def tiff_frames(data: bytes, stop: int) -> int:
     return len(seen)
 
 
+def webp_size(data: bytes) -> tuple[int, int] | None:
+    """Width and height in the first chunk of a WebP file (RFC 9649); None where that chunk is damaged."""
+    chunk = data[12:16]
+    if chunk == b"VP8X" and len(data) >= 30:
+        return _u24le(data, 24) + 1, _u24le(data, 27) + 1
+    if chunk == b"VP8L" and len(data) >= 25:
+        bits = _u32le(data, 21)
+        return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+    if chunk == b"VP8 " and len(data) >= 30:
+        return _u32le(data, 26) & 0x3FFF, _u32le(data, 28) & 0x3FFF
+    return None
+
+
 def jpeg_scans(data: bytes, stop: int) -> int:
     """Number of scans of the first JPEG image in `data`, counted no further than `stop`.
 
@@ -114,6 +127,10 @@ def jpeg_scans(data: bytes, stop: int) -> int:
         if marker not in (0x01, 0xD8):
             pos += int.from_bytes(data[pos : pos + 2], "big")
     return scans
+
+
+def _u24le(data: bytes, pos: int) -> int:
+    return int.from_bytes(data[pos : pos + 3], "little")
 
 
 def _u32le(data: bytes, pos: int) -> int:
