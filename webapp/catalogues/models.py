@@ -34,6 +34,9 @@ class Catalogue(models.Model):
     )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     deleted_at = models.DateTimeField(null=True, blank=True)
+    deletion = models.OneToOneField(
+        "registry.Deletion", on_delete=models.SET_NULL, null=True, blank=True, related_name="catalogue"
+    )
 
     objects = CatalogueQuerySet.as_manager()
 
@@ -85,7 +88,10 @@ class CatalogueImport(models.Model):
     upload_name = models.CharField(max_length=255, blank=True)
     upload_key = models.CharField(max_length=120, blank=True, help_text="Storage key of the archive.")
     csv_key = models.CharField(max_length=120, blank=True, help_text="Storage key of the table of titles.")
+    upload_bytes = models.PositiveBigIntegerField(default=0)
+    upload_deleted_at = models.DateTimeField(null=True, blank=True)
     dry_run = models.BooleanField(default=False)
+    notes = models.JSONField(default=list, help_text="Sentences about the upload as a whole.")
     planned_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
@@ -107,10 +113,14 @@ class RowState(models.TextChoices):
 
 
 class ImportRow(models.Model):
-    """One picture of an import."""
+    """One picture of an import, or one line of its table that has none.
+
+    ``tries`` is raised before a row's picture is touched and stays so when the process dies of it. A pending row
+    whose import was cancelled or failed is one that was not done; it can be resumed.
+    """
 
     catalogue_import = models.ForeignKey(CatalogueImport, on_delete=models.CASCADE, related_name="rows")
-    index = models.PositiveIntegerField()
+    index = models.PositiveIntegerField(help_text="Position in the archive, or among the files.")
     filename = models.CharField(max_length=255)
     member = models.CharField(max_length=1000, blank=True, help_text="Name inside the archive.")
     file_key = models.CharField(max_length=120, blank=True, help_text="Storage key of a file uploaded by itself.")
@@ -118,6 +128,10 @@ class ImportRow(models.Model):
     state = models.CharField(max_length=10, choices=RowState.choices, default=RowState.PENDING)
     code = models.CharField(max_length=40, blank=True)
     message = models.CharField(max_length=500, blank=True)
+    tries = models.PositiveSmallIntegerField(default=0)
+    byte_size = models.PositiveBigIntegerField(default=0)
+    sha256 = models.CharField(max_length=64, blank=True)
+    pixel_sha256 = models.CharField(max_length=64, blank=True)
     work = models.ForeignKey(
         "registry.Work", on_delete=models.SET_NULL, null=True, blank=True, related_name="import_rows"
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import models
@@ -16,6 +17,41 @@ class Visibility(models.TextChoices):
 
     PUBLIC = "public", _("Picture, title and owner")
     RECORD_ONLY = "record_only", _("Title and owner, not the picture")
+
+
+class DeletionQuerySet(models.QuerySet["Deletion"]):
+    """Deletions by what can still be done about them."""
+
+    def undoable(self) -> DeletionQuerySet:
+        """Deletions that can be undone now."""
+        return self.filter(restored_at=None, created_at__gt=timezone.now() - timedelta(hours=settings.UNDO_HOURS))
+
+
+class Deletion(models.Model):
+    """One act of deleting works. It can be undone for ``settings.UNDO_HOURS``; then its works are purged."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    organisation = models.ForeignKey("accounts.Organisation", on_delete=models.CASCADE, related_name="deletions")
+    label = models.CharField(max_length=300, help_text="What was deleted, in words.")
+    count = models.PositiveIntegerField(default=0, help_text="How many works.")
+    deleted_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
+    )
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    restored_at = models.DateTimeField(null=True, blank=True)
+
+    objects = DeletionQuerySet.as_manager()
+
+    class Meta:
+        ordering = ("-created_at",)
+
+    def __str__(self) -> str:
+        return self.label
+
+    @property
+    def undo_until(self) -> datetime:
+        """When the works are purged."""
+        return self.created_at + timedelta(hours=settings.UNDO_HOURS)
 
 
 class WorkQuerySet(models.QuerySet["Work"]):
@@ -50,6 +86,7 @@ class Work(models.Model):
 
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     deleted_at = models.DateTimeField(null=True, blank=True)
+    deletion = models.ForeignKey(Deletion, on_delete=models.SET_NULL, null=True, blank=True, related_name="works")
 
     objects = WorkQuerySet.as_manager()
 
@@ -64,6 +101,8 @@ class Work(models.Model):
         indexes = (
             models.Index(fields=("sha256",), condition=models.Q(deleted_at=None), name="work_exact_bytes"),
             models.Index(fields=("pixel_sha256",), condition=models.Q(deleted_at=None), name="work_exact_pixels"),
+            # For registry.storage.works_purge.
+            models.Index(fields=("deleted_at",), condition=models.Q(deleted_at__isnull=False), name="work_to_purge"),
         )
 
     def __str__(self) -> str:
