@@ -166,6 +166,11 @@ def decode(data: bytes, limits: Limits = Limits()) -> Picture:
             f"The file begins like {name} but its header cannot be read: it is damaged or of a rare kind. "
             "Open it in an image editor, save it as PNG or JPEG and send that.",
         ) from error
+    except ImportError as error:
+        raise DecodeError(
+            DecodeErrorCode.UNSUPPORTED,
+            f"{name} files cannot be opened here at present. Save the picture as JPEG or PNG and send that.",
+        ) from error
     except _DAMAGE as error:
         reason = str(error).lower()
         if "security limit" in reason:  # libheif's own ceiling on sizes that only the coded picture tells
