@@ -40,8 +40,8 @@ class JobConsumer(AsyncJsonWebsocketConsumer):
                 await self._looking
         await self.channel_layer.group_discard(group_of(self._job_id), self.channel_name)
 
-    async def receive_json(self, content: Any, **kwargs: Any) -> None:
-        """Nothing is expected from the browser; what comes is ignored."""
+    async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None, **kwargs: Any) -> None:
+        """Nothing is expected from the browser; what comes is ignored, whatever it is."""
 
     async def job_changed(self, event: dict[str, Any]) -> None:
         """Answer a nudge."""
