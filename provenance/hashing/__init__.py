@@ -1,0 +1,1 @@
+"""Perceptual hashes: versioned algorithms that turn a picture into a short code whose distance means likeness."""

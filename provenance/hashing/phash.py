@@ -1,0 +1,42 @@
+"""pHash: 64 bits from the 8x8 lowest DCT coefficients of a 32x32 grey picture, each against their median (Zauner,
+"Implementation and Benchmarking of Perceptual Image Hash Functions", 2010; package ``imagehash``)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import imagehash
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+from scipy.fft import dctn
+
+from provenance.hashing.code import Fingerprint, HashCode
+from provenance.hashing.dihedral import dihedral
+
+RGB = npt.NDArray[np.uint8]
+
+
+class PHash:
+    """``phash-v1``. Stateless; its answers depend on the pixels alone."""
+
+    algorithm = "phash-v1"
+    length = 64
+    # Half of the coefficients must stand out of rounding noise for their signs to mean anything.
+    minimum_quality = 0.5
+
+    def hash(self, pictures: Sequence[RGB]) -> list[Fingerprint]:
+        """Return one fingerprint for each uint8 [H,W,3] sRGB picture."""
+        return [self._hash(picture) for picture in pictures]
+
+    def hash_dihedral(self, picture: RGB) -> list[HashCode]:
+        """Return the codes of the picture's eight variants in the order of ``dihedral.TRANSFORMS``."""
+        return [fingerprint.code for fingerprint in self.hash(dihedral(picture))]
+
+    def _hash(self, picture: RGB) -> Fingerprint:
+        small = Image.fromarray(picture).convert("L").resize((32, 32), Image.Resampling.LANCZOS)
+        code = HashCode.from_array(self.algorithm, imagehash.phash(small).hash)
+        coefficients = np.abs(dctn(np.asarray(small, dtype=np.float64), norm="ortho")[:8, :8].ravel()[1:])
+        # Rounding to 8 bits puts white noise of standard deviation 0.29 into every orthonormal coefficient.
+        quality = float(np.mean(coefficients > 1.0))
+        return Fingerprint(code, quality, quality >= self.minimum_quality)
