@@ -13,7 +13,7 @@ import resource
 import struct
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
@@ -175,8 +175,7 @@ def decode(data: bytes, limits: Limits = Limits()) -> Picture:
         reason = str(error).lower()
         if "security limit" in reason:  # libheif's own ceiling on sizes that only the coded picture tells
             raise _too_many_pixels("more pixels than its header says", limits) from error
-        # C codecs report a refused allocation as an ordinary failure.
-        if "memory" in reason:
+        if "memory" in reason or "unexpected c++ exception" in reason:  # how codecs tell of a refusal
             raise _out_of_memory() from error
         raise DecodeError(
             DecodeErrorCode.CORRUPT,
@@ -192,6 +191,10 @@ def memory_limit(bytes: int) -> Iterator[None]:
     the whole process's: use it where one picture is decoded at a time. Raises DecodeError(memory) for a
     MemoryError in the block.
     """
+    # Loaded before the limit holds: a codec library that cannot be mapped stays missing for the process's life.
+    Image.init()
+    with suppress(ImportError):
+        _register_heif()
     soft, hard = resource.getrlimit(resource.RLIMIT_AS)
     with open("/proc/self/statm", encoding="ascii") as statm:
         in_use = int(statm.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
@@ -231,12 +234,12 @@ def _decode_as(name: str, data: bytes, limits: Limits) -> Picture:
         )
     if name == "WEBP" and (size := webp_size(data)):
         _check_limits(*size, 1, limits)
-        # libwebp takes two canvases when it opens a file, and reports a refusal as damage: ask first.
-        np.empty(size[0] * size[1] * 8, np.uint8)
+        _probe_memory(*size)  # libwebp takes two canvases when it opens a file
     with _open(name, data) as image:
         width, height = image.size
         frames = _count_frames(name, data, image, limits.max_frames + 1)
         _check_limits(width, height, frames, limits)
+        _probe_memory(width, height)
         raw_mode = _raw_mode(image)
         image.load()
         orientation = _orientation(image)
@@ -253,12 +256,16 @@ def _decode_as(name: str, data: bytes, limits: Limits) -> Picture:
 
 def _open(name: str, data: bytes) -> Image.Image:
     if name == "HEIC":
-        # Registered here, not at import: most processes never need what loading libheif costs.
-        import pillow_heif
-
-        pillow_heif.register_heif_opener(thumbnails=False, depth_images=False, aux_images=False)
+        _register_heif()
         name = "HEIF"
     return Image.open(BytesIO(data), formats=[name])
+
+
+def _register_heif() -> None:
+    # Done when needed, not at import: most processes never need what loading libheif costs.
+    import pillow_heif
+
+    pillow_heif.register_heif_opener(thumbnails=False, depth_images=False, aux_images=False)
 
 
 def _count_frames(name: str, data: bytes, image: Image.Image, stop: int) -> int:
@@ -282,6 +289,14 @@ def _check_limits(width: int, height: int, frames: int, limits: Limits) -> None:
             f"The file holds more than {limits.max_frames:,} frames or pages. Export one frame as a picture "
             "and send that.",
         )
+
+
+def _probe_memory(width: int, height: int) -> None:
+    """Raise MemoryError where ten bytes a pixel, the least that decoding takes, cannot be had.
+
+    Asked first, because some codecs report a refused allocation as a damaged file.
+    """
+    np.empty(width * height * 10, np.uint8)
 
 
 def _raw_mode(image: Image.Image) -> str:
