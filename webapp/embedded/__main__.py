@@ -8,8 +8,10 @@ import sys
 from pathlib import Path
 
 from django.core.exceptions import ImproperlyConfigured
+from django.core.management.base import CommandError
 
 from webapp.embedded.programs import PostgresError
+from webapp.env import env_int
 
 
 def main(arguments: list[str]) -> int:
@@ -20,8 +22,11 @@ def main(arguments: list[str]) -> int:
     commands.add_parser("stop", help="stop the site, or what a killed start left of it")
     commands.add_parser("status", help="tell what runs")
     commands.add_parser("database", help="start only the database, for manage.py; 'stop' stops it")
-    commands.add_parser("prepare", help="tables, static files and the sample catalogue; 'up' does it too")
-    chosen = parser.parse_args(arguments).command
+    preparing = commands.add_parser("prepare", help="tables, static files, sample catalogue; 'up' does it too")
+    preparing.add_argument("--without-sample", action="store_true", help="no demo organisation")
+    commands.add_parser("health", help="succeed if the web server at SITE_PORT of this machine answers")
+    options = parser.parse_args(arguments)
+    chosen = options.command
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "webapp.settings")
     try:
         from django.conf import settings
@@ -34,7 +39,7 @@ def main(arguments: list[str]) -> int:
         return _refuse(f"{error.filename} cannot be used: {error.strerror}. {advice}", status=2)
 
     from webapp.embedded import launcher, postgres
-    from webapp.embedded.addresses import AddressError
+    from webapp.embedded.addresses import AddressError, answers_well
     from webapp.embedded.console import say
     from webapp.embedded.prepare import prepare
 
@@ -48,11 +53,13 @@ def main(arguments: list[str]) -> int:
                 say(line)
         elif chosen == "database":
             say(f"PostgreSQL listens in {postgres.ensure_running(data_dir)}.")
-        else:
-            prepare()
+        elif chosen == "prepare":
+            prepare(sample=not options.without_sample)
+        elif not answers_well("127.0.0.1", env_int("SITE_PORT", 8000), "/healthz", settings.ALLOWED_HOSTS):
+            return _refuse("The web server does not answer.", status=1)
     except ImproperlyConfigured as error:
         return _refuse(str(error), status=2)
-    except (AddressError, launcher.LaunchError, PostgresError) as error:
+    except (AddressError, CommandError, launcher.LaunchError, PostgresError) as error:
         return _refuse(str(error), status=1)
     return 0
 

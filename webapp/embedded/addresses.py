@@ -31,14 +31,14 @@ def url_of(host: str, port: int) -> str:
     return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
 
-def is_ready(host: str, port: int, allowed_hosts: Sequence[str]) -> bool:
-    """Return whether the site that listens there says that it can do its work (GET /readyz answers 200)."""
+def answers_well(host: str, port: int, path: str, allowed_hosts: Sequence[str]) -> bool:
+    """Return whether the site that listens there answers 200: at /healthz it runs, at /readyz it can work."""
     # Where it listens at every address, ask at the nearest.
     reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
     known_as = "127.0.0.1" if {"127.0.0.1", "*"} & set(allowed_hosts) else allowed_hosts[0].removeprefix(".")
     connection = http.client.HTTPConnection(reachable, port, timeout=5)
     try:
-        connection.request("GET", "/readyz", headers={"Host": known_as})
+        connection.request("GET", path, headers={"Host": known_as})
         return connection.getresponse().status == 200
     except (OSError, http.client.HTTPException):
         return False

@@ -14,7 +14,7 @@ from types import FrameType
 from django.conf import settings
 
 from webapp.embedded import postgres
-from webapp.embedded.addresses import free_port, is_ready, url_of
+from webapp.embedded.addresses import answers_well, free_port, url_of
 from webapp.embedded.children import Child, end_orphans
 from webapp.embedded.console import say
 from webapp.embedded.lock import LauncherLock
@@ -161,7 +161,7 @@ class Launcher:
                 child.watch()
                 if child.failures >= _FAILURES_BEFORE_READY:
                     raise LaunchError(f"The {child.name} keeps ending; its own words are above.")
-            return is_ready(host, port, settings.ALLOWED_HOSTS)
+            return answers_well(host, port, "/readyz", settings.ALLOWED_HOSTS)
 
         if not within(_READY_SECONDS, ready, every=0.1):
             raise LaunchError(f"The site did not get ready within {_READY_SECONDS} s; see above.")

@@ -10,8 +10,11 @@ from django.conf import settings
 from django.core.management import call_command
 
 
-def prepare() -> None:
+def prepare(*, sample: bool) -> None:
     """Bring the site of the present settings to where it can serve; a second time changes nothing.
+
+    Args:
+        sample: load the demo organisation with its catalogue too.
 
     Raises:
         CommandError: a step refused; its message says why.
@@ -20,7 +23,8 @@ def prepare() -> None:
     django.setup()
     call_command("migrate", interactive=False, verbosity=0)
     _collect_static()
-    call_command("load_sample")
+    if sample:
+        call_command("load_sample")
 
 
 def _collect_static() -> None:
