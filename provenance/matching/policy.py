@@ -1,0 +1,114 @@
+"""Thresholds and their chance of being wrong, from distances that were measured on different pictures.
+
+A search compares the eight dihedral variants of a query with each stored code; the curves were measured the same
+way (``provenance.training.impostor_curves``). The binomial model stands beside each figure, never in its place.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from scipy.stats import beta
+
+from provenance.hashing.code import chance_fpr
+
+_CURVES = Path(__file__).parent / "curves"
+_CONFIDENCE = 0.95
+_VARIANTS = 8
+
+
+@dataclass(frozen=True)
+class FalseMatchRate:
+    """How often a registered picture that is no copy of the query comes within a distance.
+
+    Attributes:
+        measured: share of the measured impostor pairs, 0..1; 0 where none came so near.
+        upper_bound: one-sided 95 % Clopper-Pearson bound on the true share, 0..1.
+        binomial: what fair and independent bits would give (theoretical), times the variants searched, 0..1.
+        pairs: impostor pairs measured.
+    """
+
+    measured: float
+    upper_bound: float
+    binomial: float
+    pairs: int
+
+
+@dataclass(frozen=True)
+class ExpectedFalseCandidates:
+    """Registered pictures that are no copies and still come within a distance, a query: mean numbers, >= 0."""
+
+    measured: float
+    upper_bound: float
+    binomial: float
+
+
+@dataclass(frozen=True)
+class Policy:
+    """How codes of one algorithm are judged.
+
+    Attributes:
+        algorithm: versioned id.
+        length: bits of a code.
+        candidate_radius: distance up to which verification looks at a pair.
+        near_radius: distance up to which a pair counts as near by itself (published or usual threshold).
+        source: where ``near_radius`` is from.
+    """
+
+    algorithm: str
+    length: int
+    candidate_radius: int
+    near_radius: int
+    source: str
+
+    def false_match_rate(self, tau: int) -> FalseMatchRate:
+        """Return the rate at which different pictures come within ``tau`` (0..length)."""
+        histogram, pairs = _curve(self.algorithm)
+        within = sum(histogram[: max(0, tau + 1)])
+        bound = 1.0 if within >= pairs else float(beta.ppf(_CONFIDENCE, within + 1, pairs - within))
+        return FalseMatchRate(
+            measured=within / pairs,
+            upper_bound=bound,
+            binomial=min(1.0, _VARIANTS * chance_fpr(self.length, tau)),
+            pairs=pairs,
+        )
+
+    def expected_false_candidates(self, registry_size: int, tau: int) -> ExpectedFalseCandidates:
+        """Return how many of ``registry_size`` pictures are expected within ``tau`` of a query by chance."""
+        rate = self.false_match_rate(tau)
+        return ExpectedFalseCandidates(
+            measured=registry_size * rate.measured,
+            upper_bound=registry_size * rate.upper_bound,
+            binomial=registry_size * rate.binomial,
+        )
+
+
+@cache
+def _curve(algorithm: str) -> tuple[tuple[int, ...], int]:
+    stored: dict[str, Any] = json.loads((_CURVES / f"{algorithm}.json").read_text(encoding="utf-8"))
+    return tuple(stored["histogram"]), int(stored["pairs"])
+
+
+POLICIES: dict[str, Policy] = {
+    policy.algorithm: policy
+    for policy in (
+        Policy(
+            "pdq-v1",
+            256,
+            candidate_radius=90,
+            near_radius=31,
+            source="ThreatExchange's PDQ paper, 2019: 31 of 256",
+        ),
+        Policy(
+            "phash-v1",
+            64,
+            candidate_radius=12,
+            near_radius=8,
+            source="usual for pHash: 8 of 64",
+        ),
+    )
+}

@@ -1,0 +1,1 @@
+"""Recipes that measure or train what the product ships; each states its data and its command."""

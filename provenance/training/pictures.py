@@ -1,0 +1,54 @@
+"""Pictures to measure and train with: the folder that ``PROVENANCE_DATA`` names, split by picture."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+
+_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
+
+
+class DataMissing(RuntimeError):
+    """The pictures are not there; the message says what to set."""
+
+
+def data_folder() -> Path:
+    """Return the folder of the data sets.
+
+    Raises:
+        DataMissing: there is no such folder.
+    """
+    folder = Path(os.environ.get("PROVENANCE_DATA", "../shared/data"))
+    if not folder.is_dir():
+        raise DataMissing(
+            f"There are no pictures in {folder}. Set PROVENANCE_DATA to a folder with flickr8k.tar and caltech101.tar."
+        )
+    return folder
+
+
+def in_held_out_half(name: str) -> bool:
+    """Say in which half a picture is, by the SHA-256 of its name in the archive: thresholds are chosen on one half
+    and reported on the other, so that nobody needs a list."""
+    return hashlib.sha256(name.encode()).digest()[0] % 2 == 1
+
+
+def encoded_pictures(archive: str, *, held_out: bool) -> Iterator[tuple[str, bytes]]:
+    """Yield (name, file bytes) of one half of an archive's pictures, in the archive's order.
+
+    Raises:
+        DataMissing: the archive is not there.
+    """
+    path = data_folder() / archive
+    if not path.is_file():
+        raise DataMissing(f"{archive} is not in {path.parent}. Set PROVENANCE_DATA to the folder that has it.")
+    with tarfile.open(path) as tar:
+        for member in tar:
+            if not (member.isfile() and member.name.lower().endswith(_SUFFIXES)):
+                continue
+            if in_held_out_half(member.name) == held_out:
+                handle = tar.extractfile(member)
+                if handle is not None:
+                    yield member.name, handle.read()
