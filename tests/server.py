@@ -11,6 +11,8 @@ import fcntl
 import os
 import re
 import shutil
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -58,3 +60,17 @@ def remove_leftovers() -> None:
     for folder in SERVER_HOME.glob("run-*"):
         if not psutil.pid_exists(int(folder.name.removeprefix("run-"))):
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def main(command: list[str]) -> int:
+    """Run a command of this Python with the tests' settings and server; return its exit status."""
+    environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "tests.settings"}
+    with database_server():
+        try:
+            return subprocess.run([sys.executable, *command], env=environment, check=False).returncode
+        finally:
+            shutil.rmtree(RUN_HOME, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
