@@ -84,7 +84,7 @@ def test_a_hundred_thousand_works_lose_nothing(cast: Cast, algorithm: str, lengt
     count, radius = 100_000, length // 8
     ids, codes = random_ids(rng, count), random_codes(rng, algorithm, length, count)
     query = random_codes(rng, algorithm, length, 8)
-    for row in range(0, 64):
+    for row in range(64):
         distance = radius - 3 + row % 6
         codes[row * 1000] = flipped(query[row % 8], rng.permutation(length)[:distance].tolist())
     make_works(cast, ids)
@@ -176,9 +176,11 @@ def test_what_does_not_belong_is_refused(cast: Cast) -> None:
         index.add(ids, [pdq])
     with pytest.raises(ValueError, match="ids for"):
         index.add([], [code])
-    with pytest.raises(IntegrityError), transaction.atomic():
+    with transaction.atomic():
         index.add([uuid.uuid4()], [code])
-        connection.check_constraints()
+        with pytest.raises(IntegrityError):
+            connection.check_constraints()
+        transaction.set_rollback(True)
     assert index.search([], 64) == []
     assert index.search(code, -1) == []
 
