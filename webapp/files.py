@@ -6,10 +6,13 @@ fixed suffix; names from outside are never part of a path.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import re
 import tempfile
+import time
+from collections.abc import Iterable, Iterator
 from enum import StrEnum
 from pathlib import Path
 
@@ -45,12 +48,18 @@ def sha256_of(data: bytes) -> str:
 
 def write(area: Area, key: str, data: bytes) -> Path:
     """Store bytes under a key so that a crash leaves either the whole file or none; return its path."""
+    return write_chunks(area, key, (data,))
+
+
+def write_chunks(area: Area, key: str, chunks: Iterable[bytes]) -> Path:
+    """Like :func:`write`, for what is too large for memory or comes piece by piece."""
     target = path_of(area, key)
     target.parent.mkdir(parents=True, exist_ok=True)
     descriptor, temporary = tempfile.mkstemp(dir=target.parent, prefix=".writing-")
     try:
         with os.fdopen(descriptor, "wb") as handle:
-            handle.write(data)
+            for chunk in chunks:
+                handle.write(chunk)
             handle.flush()
             os.fsync(handle.fileno())
         os.replace(temporary, target)
@@ -72,3 +81,21 @@ def read(area: Area, key: str) -> bytes:
 def delete(area: Area, key: str) -> None:
     """Remove a file; one that is gone already is fine."""
     path_of(area, key).unlink(missing_ok=True)
+
+
+def keys_older_than(area: Area, seconds: float) -> Iterator[str]:
+    """Yield the keys of files that were last written so long ago. The order is arbitrary."""
+    limit = time.time() - seconds
+    for folder in (Path(settings.MEDIA_ROOT) / area).glob("??"):
+        for entry in os.scandir(folder):
+            if _KEY.fullmatch(entry.name) and entry.stat().st_mtime < limit:
+                yield entry.name
+
+
+def remove_unfinished(area: Area, seconds: float) -> None:
+    """Remove what killed processes left half-written so long ago."""
+    limit = time.time() - seconds
+    for path in (Path(settings.MEDIA_ROOT) / area).glob("??/.writing-*"):
+        with contextlib.suppress(FileNotFoundError):
+            if path.stat().st_mtime < limit:
+                path.unlink()

@@ -88,6 +88,7 @@ class CatalogueImport(models.Model):
     upload_name = models.CharField(max_length=255, blank=True)
     upload_key = models.CharField(max_length=120, blank=True, help_text="Storage key of the archive.")
     csv_key = models.CharField(max_length=120, blank=True, help_text="Storage key of the table of titles.")
+    csv_name = models.CharField(max_length=255, blank=True)
     upload_bytes = models.PositiveBigIntegerField(default=0)
     upload_deleted_at = models.DateTimeField(null=True, blank=True)
     dry_run = models.BooleanField(default=False)
@@ -152,4 +153,9 @@ class ImportRow(models.Model):
         )
 
     def __str__(self) -> str:
-        return f"{self.index} {self.filename}"
+        return self.path
+
+    @property
+    def path(self) -> str:
+        """The file's name as its sender knows it: with its folders, if it came in an archive."""
+        return self.member or self.filename

@@ -4,8 +4,15 @@ from django.apps import AppConfig
 
 
 class RegistryConfig(AppConfig):
-    """Names the app."""
+    """Names the app and what it has done every minute."""
 
     name = "webapp.registry"
     verbose_name = "Registry"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        """Have the worker remove what was deleted, once that cannot be undone."""
+        from webapp.jobs.management.commands.worker import HOUSEKEEPING
+        from webapp.registry.storage import files_sweep, works_purge
+
+        HOUSEKEEPING.extend((works_purge, files_sweep))
