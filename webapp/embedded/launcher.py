@@ -97,16 +97,16 @@ class Launcher:
         left = end_orphans(self.data_dir)
         if left:
             say(f"Ended {left} processes that an earlier start had left running.")
-        # What people upload and what is written to them is nobody else's on this machine.
-        for name in ("media", "mail"):
-            (self.data_dir / name).mkdir(mode=0o700, exist_ok=True)
-        self._start_database()
         host = env_str("SITE_HOST", "127.0.0.1")
         wanted = env_int("SITE_PORT", 8000, minimum=1, maximum=65535)
         port = free_port(host, wanted)
         if port != wanted:
             say(f"Port {wanted} is taken, so it is {port}. SITE_PORT chooses another.")
         url = url_of(host, port)
+        # What people upload and what is written to them is nobody else's on this machine.
+        for name in ("media", "mail"):
+            (self.data_dir / name).mkdir(mode=0o700, exist_ok=True)
+        self._start_database()
         self._environment = {"SITE_URL": env_str("SITE_URL", url)}
         if self._step("prepare", [sys.executable, "-m", "webapp.embedded", "prepare"]) != 0:
             raise LaunchError("The site could not be prepared; the reason is above.")

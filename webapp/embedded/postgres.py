@@ -95,7 +95,7 @@ def ensure_running(data_dir: Path, *, durable: bool = True) -> Path:
             programs = program_folder(place, owner)
             _clear_remains(place)
             if not place.data.is_dir():
-                _initialise(place, owner, programs)
+                _initialise(place, owner, programs, durable=durable)
             _require_version(place)
             _make_socket_folder(place, owner)
             _configure(place, owner, durable=durable)
@@ -133,7 +133,7 @@ def stop(data_dir: Path, *, timeout: float = _STOP_SECONDS) -> bool:
     return pid is not None
 
 
-def _initialise(place: Place, owner: Owner, programs: Path) -> None:
+def _initialise(place: Place, owner: Owner, programs: Path, *, durable: bool) -> None:
     """Make PGDATA under another name, so that a start killed half-way leaves nothing that looks whole."""
     unfinished = place.folder / "data.unfinished"
     shutil.rmtree(unfinished, ignore_errors=True)
@@ -142,7 +142,8 @@ def _initialise(place: Place, owner: Owner, programs: Path) -> None:
     # The built-in locale sorts by code point everywhere alike and knows upper and lower case of all scripts.
     locale = ["--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--encoding=UTF8"]
     access = ["--username=postgres", "--auth=trust", "--no-instructions"]
-    done = owner.run([programs / "initdb", *access, *locale, "-D", unfinished], folder=place.folder)
+    sync = [] if durable else ["--no-sync"]
+    done = owner.run([programs / "initdb", *access, *locale, *sync, "-D", unfinished], folder=place.folder)
     if done.returncode != 0:
         raise PostgresError(f"initdb could not make {unfinished}:\n{done.stdout.strip()}")
     with (unfinished / "postgresql.conf").open("a", encoding="utf-8") as handle:
