@@ -7,6 +7,10 @@ from webapp.pages import views
 app_name = "pages"
 urlpatterns = [
     path("", views.home, name="home"),
+    path("dashboard/", views.dashboard, name="dashboard"),
+    path("help/", views.help_page, name="help"),
+    path("help/errors", views.errors, name="errors"),
+    path("accuracy/", views.accuracy, name="accuracy"),
     path("healthz", views.healthz, name="healthz"),
     path("readyz", views.readyz, name="readyz"),
 ]
