@@ -17,7 +17,7 @@ from django.urls import reverse_lazy
 from django.utils.translation import gettext_lazy as _
 
 from webapp.embedded.places import socket_directory
-from webapp.env import env_bool, env_database, env_int, env_list, env_secret, env_str
+from webapp.env import env_bool, env_database, env_int, env_list, env_secret, env_str, env_url
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 VERSION = "0.1.0"
@@ -54,7 +54,7 @@ ALLOWED_HOSTS = env_list("ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"] if
 if not ALLOWED_HOSTS:
     raise ImproperlyConfigured("ALLOWED_HOSTS is needed when DATABASE_URL is set: the site's host names, by comma.")
 CSRF_TRUSTED_ORIGINS = env_list("CSRF_TRUSTED_ORIGINS", [])
-SITE_URL = env_str("SITE_URL", "http://127.0.0.1:8000")
+SITE_URL = env_url("SITE_URL", "http://127.0.0.1:8000")
 HTTPS = SITE_URL.startswith("https://")
 # How many reverse proxies of our own stand before the site; their X-Forwarded-For entries are believed, no others.
 TRUSTED_PROXIES = env_int("TRUSTED_PROXIES", 0, minimum=0, maximum=5)
@@ -323,7 +323,7 @@ LOGGING: dict[str, Any] = {
     },
     "root": {"handlers": ["stderr"], "level": "WARNING"},
     "loggers": {
-        "webapp": {"level": env_str("LOG_LEVEL", "INFO"), "handlers": ["stderr"], "propagate": False},
+        "webapp": {"level": env_str("LOG_LEVEL", "INFO", choices=("DEBUG", "INFO", "WARNING", "ERROR")), "handlers": ["stderr"], "propagate": False},
         "django_q": {"level": "WARNING", "handlers": ["stderr"], "propagate": False},
         "django-q": {"level": "WARNING", "handlers": ["stderr"], "propagate": False},
     },

@@ -19,7 +19,7 @@ from webapp.embedded.children import Child, end_orphans
 from webapp.embedded.console import say
 from webapp.embedded.lock import LauncherLock
 from webapp.embedded.waiting import within
-from webapp.env import env_int, env_str
+from webapp.env import env_int, env_str, env_url
 
 _READY_SECONDS = 120
 _FAILURES_BEFORE_READY = 3
@@ -107,7 +107,7 @@ class Launcher:
         for name in ("media", "mail"):
             (self.data_dir / name).mkdir(mode=0o700, exist_ok=True)
         self._start_database()
-        self._environment = {"SITE_URL": env_str("SITE_URL", url)}
+        self._environment = {"SITE_URL": env_url("SITE_URL", url)}
         if self._step("prepare", [sys.executable, "-m", "webapp.embedded", "prepare"]) != 0:
             raise LaunchError("The site could not be prepared; the reason is above.")
         lock.tell(url)
