@@ -208,9 +208,7 @@ EMAIL_USE_TLS = env_bool("EMAIL_USE_TLS", True)
 DEFAULT_FROM_EMAIL = env_str("DEFAULT_FROM_EMAIL", "Provenance <noreply@localhost>")
 EMAIL_FILE_PATH = str(DATA_DIR / "mail")
 EMAIL_BACKEND = (
-    "django.core.mail.backends.smtp.EmailBackend"
-    if EMAIL_HOST
-    else "django.core.mail.backends.filebased.EmailBackend"
+    "django.core.mail.backends.smtp.EmailBackend" if EMAIL_HOST else "django.core.mail.backends.filebased.EmailBackend"
 )
 
 # --- Limits ---
@@ -323,7 +321,11 @@ LOGGING: dict[str, Any] = {
     },
     "root": {"handlers": ["stderr"], "level": "WARNING"},
     "loggers": {
-        "webapp": {"level": env_str("LOG_LEVEL", "INFO", choices=("DEBUG", "INFO", "WARNING", "ERROR")), "handlers": ["stderr"], "propagate": False},
+        "webapp": {
+            "level": env_str("LOG_LEVEL", "INFO", choices=("DEBUG", "INFO", "WARNING", "ERROR")),
+            "handlers": ["stderr"],
+            "propagate": False,
+        },
         "django_q": {"level": "WARNING", "handlers": ["stderr"], "propagate": False},
         "django-q": {"level": "WARNING", "handlers": ["stderr"], "propagate": False},
     },
