@@ -141,6 +141,6 @@ def _running(person: User) -> list[tuple[Job, dict[str, Any], str, str]]:
         if check:
             shown.append((job, job_snapshot(job), check.filename, reverse("checks:detail", args=[check.pk])))
         elif found:
-            url = reverse("catalogues:import", args=[found.catalogue_id, found.pk])
+            url = reverse("catalogues:import", args=[found.pk])
             shown.append((job, job_snapshot(job), found.catalogue.name, url))
     return shown
