@@ -19,13 +19,14 @@ from webapp.catalogues.archive import Archive
 from webapp.catalogues.importer import RETRYABLE
 from webapp.catalogues.models import Catalogue, CatalogueImport, ImportRow, ImportSource, RowState
 from webapp.catalogues.plan import archive_candidates
+from webapp.catalogues.selectors import import_works
 from webapp.catalogues.table import TABLE_MAX_BYTES, details_problem, table_read
 from webapp.catalogues.uploads import require_room_for_upload, upload_name, upload_store
 from webapp.errors import ErrorCode, ProductError
 from webapp.files import Area, path_of
 from webapp.jobs.models import Job
 from webapp.jobs.services import job_create
-from webapp.registry.models import Deletion, Work
+from webapp.registry.models import Deletion
 from webapp.registry.services import works_delete
 
 STEPS = (("reading", gettext_lazy("Reading the upload")), ("pictures", gettext_lazy("Pictures")))
@@ -144,10 +145,8 @@ def import_delete(*, catalogue_import: CatalogueImport, actor: User | None) -> D
         ProductError: it is not over, or none of its works is left.
     """
     catalogue_import = _lock(catalogue_import, upload=False)
-    works = Work.objects.filter(
-        import_rows__catalogue_import=catalogue_import, import_rows__state=RowState.REGISTERED
-    )
-    if not works.live().exists():
+    works = import_works(catalogue_import)
+    if not works.exists():
         raise ProductError(ErrorCode.CONFLICT, _("No picture of this import is registered."), status=409)
     return works_delete(
         works=works,

@@ -19,7 +19,7 @@ from webapp.catalogues.importer import RETRYABLE
 from webapp.catalogues.models import Catalogue, CatalogueImport, CatalogueItem, ImportRow, RowState
 from webapp.errors import ErrorCode
 from webapp.jobs.models import FINAL_STATES, JobState
-from webapp.registry.models import Deletion
+from webapp.registry.models import Deletion, Work
 
 Viewer = User | AnonymousUser
 
@@ -238,6 +238,13 @@ def import_can_resume(catalogue_import: CatalogueImport) -> bool:
     if catalogue_import.job.state != JobState.SUCCEEDED and not catalogue_import.planned_at:
         return True
     return catalogue_import.rows.filter(Q(state=RowState.PENDING) | Q(code__in=RETRYABLE)).exists()
+
+
+def import_works(catalogue_import: CatalogueImport) -> QuerySet[Work]:
+    """Return the live works that an import registered."""
+    return Work.objects.live().filter(
+        import_rows__catalogue_import=catalogue_import, import_rows__state=RowState.REGISTERED
+    )
 
 
 def row_result(row: ImportRow, job_state: str) -> tuple[str, str, str]:

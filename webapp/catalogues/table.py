@@ -148,21 +148,14 @@ def table_match(rows: Sequence[TableRow], names: Sequence[str]) -> Matching:
     return Matching(found, missing, unclear)
 
 
-def csv_lines(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> Iterator[str]:
-    """Yield CSV lines (RFC 4180, with a byte order mark for spreadsheets) in which no cell is taken for a formula."""
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, quoting=csv.QUOTE_ALL)
+def csv_text(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """Return CSV (RFC 4180, with a byte order mark for spreadsheets) in which no cell is taken for a formula."""
+    buffer = io.StringIO(newline="")
     buffer.write("\N{BYTE ORDER MARK}")
-    for row in (header, *rows) if isinstance(rows, Sequence) else _chain(header, rows):
-        writer.writerow([_plain(cell) for cell in row])
-        yield buffer.getvalue()
-        buffer.seek(0)
-        buffer.truncate()
-
-
-def _chain(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> Iterator[Sequence[Any]]:
-    yield header
-    yield from rows
+    writer = csv.writer(buffer, quoting=csv.QUOTE_ALL)
+    writer.writerow(header)
+    writer.writerows([_plain(cell) for cell in row] for row in rows)
+    return buffer.getvalue()
 
 
 def _plain(cell: Any) -> str:
