@@ -51,7 +51,8 @@ MEDIA_TYPES = {
     "HEIC": "image/heic",
 }
 _MAX_JPEG_SCANS = 100
-# What Pillow, its plugins and their C codecs raise on damaged input (found by fuzzing; see the tests).
+# What damaged input makes Pillow's plugins and their C codecs raise. Pillow promises no list: these are the
+# exceptions that its readers name or that parsing untrusted bytes in Python leads to.
 _DAMAGE = (
     ArithmeticError,
     AssertionError,

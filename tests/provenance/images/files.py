@@ -81,8 +81,13 @@ def tiff_chain(frames: int) -> bytes:
     return b"II*\0" + struct.pack("<I", 8) + b"".join(links)
 
 
-def matrix_profile(columns: npt.NDArray[np.float64], gamma: float, space: bytes = b"RGB ") -> bytes:
-    """A minimal ICC v2 display profile: XYZ (D50) of the primaries as columns, one gamma for all channels."""
+def matrix_profile(
+    columns: npt.NDArray[np.float64], tone: float | npt.NDArray[np.float64], space: bytes = b"RGB "
+) -> bytes:
+    """A minimal ICC v2 display profile: XYZ (D50) of the primaries as columns, one tone curve for all channels.
+
+    `tone` is a gamma, or the linear values 0..1 at evenly spaced samples.
+    """
 
     def fixed(x: float) -> bytes:
         return struct.pack(">i", round(x * 65536))
@@ -90,7 +95,8 @@ def matrix_profile(columns: npt.NDArray[np.float64], gamma: float, space: bytes 
     def xyz(v: npt.NDArray[np.float64]) -> bytes:
         return b"XYZ \0\0\0\0" + b"".join(fixed(float(x)) for x in v)
 
-    curve = b"curv\0\0\0\0" + struct.pack(">IH", 1, round(gamma * 256)) + b"\0\0"
+    levels = np.rint(tone * 65535).astype(">u2") if isinstance(tone, np.ndarray) else np.array([tone * 256], ">u2")
+    curve = b"curv\0\0\0\0" + struct.pack(">I", levels.size) + levels.tobytes()
     white = xyz(np.array([0.9642, 1.0, 0.8249]))
     if space == b"RGB ":
         names = (b"rXYZ", b"gXYZ", b"bXYZ", b"rTRC", b"gTRC", b"bTRC", b"wtpt")

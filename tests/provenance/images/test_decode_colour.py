@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from io import BytesIO
 
 import numpy as np
 import pytest
@@ -155,6 +156,28 @@ def test_srgb_profile_changes_nothing(format):
     np.testing.assert_array_equal(decode(save(colours, format, icc_profile=SRGB)).pixels, colours)
 
 
+def test_srgb_by_another_name_changes_nothing():
+    """Primaries and curve rounded differently: the colours move by a rounding step at most, so they stay."""
+    codes = np.linspace(0, 1, 1024)
+    linear = np.where(codes <= 0.04045, codes / 12.92, ((codes + 0.055) / 1.055) ** 2.4)
+    profile = matrix_profile(np.linalg.inv(SRGB_FROM_XYZ) * 0.994, linear)
+    colours = np.random.default_rng(5).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    converted = ImageCms.profileToProfile(
+        Image.fromarray(colours), ImageCms.ImageCmsProfile(BytesIO(profile)), ImageCms.createProfile("sRGB")
+    )
+    assert converted is not None
+    assert np.abs(np.asarray(converted).astype(int) - colours).max() == 1
+    np.testing.assert_array_equal(decode(save(colours, "PNG", icc_profile=profile)).pixels, colours)
+
+
+def test_a_valid_profile_of_many_megabytes_is_ignored():
+    profile = matrix_profile(P3, 1.0)
+    for size, grey in ((2**20, 188), (5 * 2**20, 128)):
+        padded = struct.pack(">I", size) + profile[4:].ljust(size - 4, b"\0")
+        picture = decode(save(Image.new("RGB", (4, 4), (128, 128, 128)), "TIFF", icc_profile=padded))
+        assert np.abs(picture.pixels.astype(int) - grey).max() <= 1
+
+
 @pytest.mark.parametrize("format", ["JPEG", "WEBP", "AVIF", "HEIF"])
 def test_profile_is_honoured_in_every_container(format):
     grey = np.full((32, 32, 3), 128, np.uint8)
@@ -164,8 +187,8 @@ def test_profile_is_honoured_in_every_container(format):
 
 @pytest.mark.parametrize(
     "profile",
-    [b"rubbish", SRGB[:100], SRGB[:1000] + b"\xff" * 1000, matrix_profile(P3, 1.0, b"GRAY"), b"\0" * 5_000_000],
-    ids=["rubbish", "cut", "damaged", "of grey", "huge"],
+    [b"rubbish", SRGB[:100], SRGB[:1000] + b"\xff" * 1000, matrix_profile(P3, 1.0, b"GRAY")],
+    ids=["rubbish", "cut", "damaged", "of grey"],
 )
 def test_broken_or_foreign_profile_is_ignored(profile):
     pixels = gradient()

@@ -211,6 +211,22 @@ def test_memory_errors_have_their_own_code(error, monkeypatch):
     assert refusal(save(SMALL, "PNG")) is DecodeErrorCode.MEMORY
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError, SyntaxError, ValueError, TypeError, IndexError, KeyError, AttributeError, AssertionError, EOFError,
+        RuntimeError, OverflowError, ZeroDivisionError, UnicodeDecodeError("utf-8", b"", 0, 1, ""), struct.error,
+        zlib.error,
+    ],
+)  # fmt: skip
+def test_whatever_a_reader_raises_is_damage(error, monkeypatch):
+    def load(self: object) -> None:
+        raise error
+
+    monkeypatch.setattr("PIL.PngImagePlugin.PngImageFile.load", load)
+    assert refusal(save(SMALL, "PNG")) is DecodeErrorCode.CORRUPT
+
+
 def test_heic_without_its_library_is_unsupported(monkeypatch):
     data = save(SMALL, "HEIF")
     monkeypatch.setitem(sys.modules, "pillow_heif", None)
