@@ -1,0 +1,141 @@
+"""The step that asks the registry which works look alike, and says what to expect by chance."""
+
+from __future__ import annotations
+
+import uuid
+from collections import defaultdict
+from dataclasses import asdict
+from typing import Any
+
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
+
+from provenance.hashing.dihedral import TRANSFORMS
+from provenance.matching.index import Candidate
+from provenance.matching.policy import POLICIES, ExpectedFalseCandidates, FalseMatchRate, Policy
+from webapp.checks.context import Context, EvidenceDraft, Near, Suspect
+from webapp.checks.models import EvidenceKind, Outcome
+from webapp.registry.search import SqlIndex
+
+# So many are verified, the nearest first: each costs a tenth of a second.
+MOST_VERIFIED = 20
+# Past this many look-alikes, of which a plain picture may have thousands, nobody is helped by one more.
+MOST_FOUND = 1000
+_MOST_LISTED = 20
+
+
+class SearchCandidates:
+    """Finds every live work within the candidate radius of each algorithm. A candidate is not a match."""
+
+    key = "candidates"
+    label = gettext_lazy("Searching for look-alikes")
+
+    def examine(self, context: Context) -> list[EvidenceDraft]:
+        """See :class:`webapp.checks.context.Examiner`."""
+        near: dict[uuid.UUID, dict[str, Near]] = defaultdict(dict)
+        found: dict[str, list[Candidate]] = {}
+        for done, (algorithm, codes) in enumerate(context.codes.items()):
+            context.report(done, len(context.codes), algorithm)
+            index = SqlIndex(algorithm, codes[0].length)
+            found[algorithm] = index.search(codes, POLICIES[algorithm].candidate_radius, MOST_FOUND)
+            for candidate in found[algorithm]:
+                near[candidate.id][algorithm] = Near(candidate.distance, candidate.variant)
+        context.suspects = rank(near)
+        unverified = sum(1 for suspect in context.suspects[MOST_VERIFIED:] if suspect.is_near)
+        drafts = []
+        # An algorithm's place in POLICIES is its ordinal, whichever of them could be used.
+        for ordinal, (algorithm, policy) in enumerate(POLICIES.items()):
+            if algorithm in found:
+                data = _figures(policy, found[algorithm], context.registry_size)
+                drafts.append(
+                    EvidenceDraft(
+                        kind=EvidenceKind.CANDIDATES,
+                        outcome=Outcome.NEUTRAL,
+                        summary=_summary(policy, found[algorithm]),
+                        data={**data, "near_unverified": unverified},
+                        version=algorithm,
+                        ordinal=ordinal,
+                    )
+                )
+        return drafts
+
+
+def rank(near: dict[uuid.UUID, dict[str, Near]]) -> list[Suspect]:
+    """Return the candidates of all algorithms as one list, best first.
+
+    What counts is the least distance as a part of the algorithm's candidate radius; equals come in order of id.
+    """
+
+    def part(work_id: uuid.UUID) -> float:
+        return min(each.distance / POLICIES[name].candidate_radius for name, each in near[work_id].items())
+
+    return [
+        Suspect(
+            work_id,
+            near[work_id],
+            any(each.distance <= POLICIES[name].near_radius for name, each in near[work_id].items()),
+        )
+        for work_id in sorted(near, key=lambda work_id: (part(work_id), work_id))
+    ]
+
+
+def near_figures(near: dict[str, Near]) -> dict[str, Any]:
+    """Return the JSON of how near a candidate is under each algorithm."""
+    return {
+        algorithm: {"distance": each.distance, "variant": TRANSFORMS[each.variant]}
+        for algorithm, each in near.items()
+    }
+
+
+def _figures(policy: Policy, found: list[Candidate], registry_size: int) -> dict[str, Any]:
+    best = found[0].distance if found else None
+    return {
+        "algorithm": policy.algorithm,
+        "bits": policy.length,
+        "candidate_radius": policy.candidate_radius,
+        "near_radius": policy.near_radius,
+        "near_radius_source": policy.source,
+        "found": len(found),
+        "found_is_all": len(found) < MOST_FOUND,
+        "near": sum(1 for candidate in found if candidate.distance <= policy.near_radius),
+        "best_distance": best,
+        "registry_size": registry_size,
+        "expected_false": {
+            "at_candidate_radius": _expected(policy, registry_size, policy.candidate_radius),
+            **({"at_best_distance": _expected(policy, registry_size, best)} if best is not None else {}),
+        },
+        "listed": [
+            {"work": str(candidate.id), "distance": candidate.distance, "variant": TRANSFORMS[candidate.variant]}
+            for candidate in found[:_MOST_LISTED]
+        ],
+    }
+
+
+def _expected(policy: Policy, registry_size: int, tau: int) -> dict[str, Any]:
+    """Return how many works that are no copies to expect within ``tau`` bits, measured and by the model."""
+    expected: ExpectedFalseCandidates = policy.expected_false_candidates(registry_size, tau)
+    rate: FalseMatchRate = policy.false_match_rate(tau)
+    return {
+        "distance": tau,
+        **{name: _rounded(value) for name, value in asdict(expected).items()},
+        "binomial_is_theoretical": True,
+        "measured_pairs": rate.pairs,
+    }
+
+
+def _rounded(value: float) -> float:
+    """Return three significant digits: more would be false precision, fewer would hide small numbers."""
+    return float(f"{value:.3g}")
+
+
+def _summary(policy: Policy, found: list[Candidate]) -> str:
+    name = {"algorithm": policy.algorithm, "radius": policy.candidate_radius, "bits": policy.length}
+    if not found:
+        return _("%(algorithm)s: no registered work differs in %(radius)d of %(bits)d bits or fewer.") % name
+    return ngettext(
+        "%(algorithm)s: %(n)d registered work differs in %(radius)d of %(bits)d bits or fewer, the nearest in "
+        "%(best)d. A look-alike is not a match; verification decides.",
+        "%(algorithm)s: %(n)d registered works differ in %(radius)d of %(bits)d bits or fewer, the nearest in "
+        "%(best)d. A look-alike is not a match; verification decides.",
+        len(found),
+    ) % {**name, "n": len(found), "best": found[0].distance}

@@ -1,0 +1,256 @@
+"""Evidence as cards for a page: each with its figure, its threshold, and how often it would be wrong."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.template.defaultfilters import filesizeformat
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from webapp.checks.models import Evidence, EvidenceKind, Outcome
+from webapp.checks.selectors import SeenCheck, Viewer, evidence_of, work_picture_visible
+from webapp.checks.storage import has_renditions
+from webapp.registry.models import Work
+
+_BADGES = {Outcome.FOR: "good", Outcome.LEANS: "warn", Outcome.AGAINST: "", Outcome.NEUTRAL: ""}
+
+
+@dataclass(frozen=True)
+class Card:
+    """One piece of evidence as the page shows it.
+
+    Attributes:
+        outcome: of the evidence, a class of the card; ``badge`` is the class of its words.
+        facts: label and value, in order.
+        meaning: what this kind of evidence can and cannot say.
+        work: the registered work that it is about, while it is registered.
+        picture: whether this person may see that work's picture; ``compare``: whether the two can be laid over
+            each other, on the page of the pair with this ``ordinal``.
+    """
+
+    title: str
+    outcome: str
+    badge: str
+    words: str
+    summary: str
+    facts: list[tuple[str, str]]
+    version: str
+    meaning: str
+    ordinal: int
+    work: Work | None = None
+    picture: bool = False
+    compare: bool = False
+
+
+@dataclass(frozen=True)
+class Cards:
+    """The cards of a check: those that matter, and the look-alikes that verification set aside."""
+
+    main: list[Card] = field(default_factory=list)
+    aside: list[Card] = field(default_factory=list)
+
+
+def cards_of(seen: SeenCheck, user: Viewer) -> Cards:
+    """Return the cards of a check as this person sees them."""
+    cards = Cards()
+    for evidence in evidence_of(seen.check):
+        card = _card(evidence, seen, user)
+        set_aside = evidence.kind == EvidenceKind.PAIR and evidence.outcome == Outcome.AGAINST
+        (cards.aside if set_aside else cards.main).append(card)
+    # What decides comes first: exact files, pairs, reviewers; then look-alikes, and what the picture is.
+    first = {Outcome.FOR: 0, Outcome.LEANS: 1}
+    cards.main.sort(key=lambda card: first.get(Outcome(card.outcome), 2))
+    return cards
+
+
+def _card(evidence: Evidence, seen: SeenCheck, user: Viewer) -> Card:
+    title, facts, meaning = _CONTENT[EvidenceKind(evidence.kind)](evidence.data)
+    work = evidence.work if evidence.work is not None and evidence.work.deleted_at is None else None
+    picture = work_picture_visible(work=work, user=user)
+    return Card(
+        title=title,
+        outcome=evidence.outcome,
+        badge=_BADGES[Outcome(evidence.outcome)],
+        words=str(Outcome(evidence.outcome).label),
+        summary=evidence.summary,
+        facts=facts,
+        version=evidence.version,
+        meaning=meaning,
+        ordinal=evidence.ordinal,
+        work=work,
+        picture=picture,
+        compare=(
+            evidence.kind == EvidenceKind.PAIR
+            and picture
+            and seen.picture
+            and has_renditions(seen.check.pk, evidence.ordinal)
+        ),
+    )
+
+
+Content = tuple[str, list[tuple[str, str]], str]
+
+
+def _picture(data: dict[str, Any]) -> Content:
+    facts = [
+        (_("Format"), data["format"]),
+        (_("Size"), f"{data['width']} × {data['height']}, {filesizeformat(data['byte_size'])}"),
+    ]
+    if data["frames"] > 1:
+        facts.append((_("Frames"), _("%(n)d, of which the first was checked") % {"n": data["frames"]}))
+    for algorithm, figures in data["fingerprints"].items():
+        quality = _("detail %(percent)d%%") % {"percent": round(100 * figures["quality"])}
+        usable = _("usable") if figures["usable"] else _("too simple")
+        facts.append((algorithm, f"{quality}, {usable}"))
+    return (
+        _("Your picture"),
+        facts,
+        _(
+            "A fingerprint is a short code of how a picture looks. Of a picture with hardly any detail it says "
+            "nothing, since countless others have the same."
+        ),
+    )
+
+
+def _exact(data: dict[str, Any]) -> Content:
+    facts = [(_("SHA-256 of the file"), data["sha256"]), (_("SHA-256 of the pixels"), data["pixel_sha256"])]
+    if "work" in data:
+        facts = [*_work_facts(data), *facts]
+    return (
+        _("Exact file"),
+        facts,
+        _(
+            "SHA-256 is the same only for the same bytes: nobody has ever found two different files that share one. "
+            "A copy saved again has other bytes, so that finding none says little."
+        ),
+    )
+
+
+def _candidates(data: dict[str, Any]) -> Content:
+    expected = data["expected_false"]
+    figures = expected.get("at_best_distance", expected["at_candidate_radius"])
+    facts = [
+        (
+            _("Found"),
+            ngettext(
+                "%(n)d work within %(radius)d of %(bits)d bits",
+                "%(n)d works within %(radius)d of %(bits)d bits",
+                data["found"],
+            )
+            % {"n": data["found"], "radius": data["candidate_radius"], "bits": data["bits"]}
+            + ("" if data["found_is_all"] else _(" or more")),
+        )
+    ]
+    if data["listed"]:
+        best = data["listed"][0]
+        facts.append(
+            (
+                _("Nearest"),
+                _("%(n)d bits away (your picture %(variant)s)")
+                % {"n": best["distance"], "variant": best["variant"]},
+            )
+        )
+    facts += [
+        (
+            _("Counts as near"),
+            _("%(n)d bits (%(source)s)") % {"n": data["near_radius"], "source": data["near_radius_source"]},
+        ),
+        (
+            _("To expect by chance"),
+            _("%(measured)s works of %(size)s within %(distance)d bits, at most %(bound)s (95%% bound)")
+            % {
+                "measured": number(figures["measured"]),
+                "size": data["registry_size"],
+                "distance": figures["distance"],
+                "bound": number(figures["upper_bound"]),
+            },
+        ),
+        (_("Measured on"), _("%(n)s pairs of different pictures") % {"n": f"{figures['measured_pairs']:,}"}),
+        (_("In theory"), _("%(n)s, if bits were fair coins; they are not") % {"n": number(figures["binomial"])}),
+    ]
+    return (
+        _("Look-alikes (%(algorithm)s)") % {"algorithm": data["algorithm"]},
+        facts,
+        _(
+            "Fingerprints that differ in few bits belong to pictures that look alike, which may be copies or not. "
+            "The larger a registry, the more look-alikes there are by chance. So none of them counts before the two "
+            "pictures have been laid over each other."
+        ),
+    )
+
+
+def _pair(data: dict[str, Any]) -> Content:
+    facts = _work_facts(data)
+    if "inliers" in data:
+        limits = data["thresholds"]
+        facts += [
+            (
+                _("Points that agree"),
+                _("%(n)d of %(all)d; %(least)d are asked for")
+                % {"n": data["inliers"], "all": data["key_point_matches"], "least": limits["verified_inliers"]},
+            ),
+            (
+                _("Likeness where they overlap"),
+                _("%(value).2f of 1; %(least).2f is asked for, %(many).2f with %(points)d points")
+                % {
+                    "value": data["similarity"],
+                    "least": limits["verified_similarity"],
+                    "many": limits["many_similarity"],
+                    "points": limits["many_inliers"],
+                },
+            ),
+            (
+                _("Overlap"),
+                _("%(query)d%% of your picture, %(reference)d%% of the registered one")
+                % {
+                    "query": round(100 * data["overlap_query"]),
+                    "reference": round(100 * data["overlap_reference"]),
+                },
+            ),
+            (_("Mirrored"), _("yes") if data["mirrored"] else _("no")),
+        ]
+    for algorithm, near in data["distances"].items():
+        words = _("%(n)d bits away (your picture %(variant)s)") % {"n": near["distance"], "variant": near["variant"]}
+        facts.append((algorithm, words))
+    return (
+        _("Side by side"),
+        facts,
+        _(
+            "Key points of both pictures are matched, the one is laid over the other, and the two are compared where "
+            "they overlap. Different photographs of one scene hardly ever agree in both; heavy edits may keep a true "
+            "copy from agreeing."
+        ),
+    )
+
+
+def _review(data: dict[str, Any]) -> Content:
+    return (
+        _("Reviewers"),
+        _work_facts(data) if "work" in data else [],
+        _("People have looked at this very pair before. What they decided stands above the figures."),
+    )
+
+
+def _work_facts(data: dict[str, Any]) -> list[tuple[str, str]]:
+    work = data["work"]
+    return [(_("Registered as"), _("“%(title)s” by %(owner)s") % {"title": work["title"], "owner": work["owner"]})]
+
+
+def number(value: float) -> str:
+    """Return a small figure in words that a reader takes in: 0.0042 stays, 3.1e-36 becomes a bound."""
+    if value == 0:
+        return "0"
+    if value < 1e-6:
+        return _("less than one in a million")
+    return f"{value:.3g}" if value < 1000 else f"{value:,.0f}"
+
+
+_CONTENT = {
+    EvidenceKind.PICTURE: _picture,
+    EvidenceKind.EXACT: _exact,
+    EvidenceKind.CANDIDATES: _candidates,
+    EvidenceKind.PAIR: _pair,
+    EvidenceKind.REVIEW: _review,
+}

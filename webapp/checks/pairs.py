@@ -1,0 +1,140 @@
+"""The step that lays the best candidates over the picture, one by one, and decides on each pair."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+from django.conf import settings
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from provenance.images.align import Alignment, features
+from provenance.images.decode import DecodeError, Limits, decode, memory_limit
+from provenance.matching.verify import VERSION, PairKind, verify_features
+from webapp import files
+from webapp.checks.candidates import MOST_VERIFIED, near_figures
+from webapp.checks.context import Context, EvidenceDraft, Pair, work_figures
+from webapp.checks.models import EvidenceKind, Outcome
+from webapp.checks.renditions import RGB, make_renditions
+from webapp.checks.storage import rendition_key
+from webapp.files import Area
+from webapp.registry.models import Visibility, Work
+from webapp.registry.renditions import MAX_SIDE, Size, rendition_read
+
+_OUTCOMES = {
+    PairKind.VERIFIED: Outcome.FOR,
+    PairKind.PARTIAL: Outcome.LEANS,
+    PairKind.REJECTED: Outcome.AGAINST,
+    PairKind.UNDECIDABLE: Outcome.NEUTRAL,
+}
+
+
+class VerifyPairs:
+    """Verifies the nearest candidates, and makes pictures to look at of those that agree."""
+
+    key = "verification"
+    label = gettext_lazy("Comparing side by side")
+
+    def examine(self, context: Context) -> list[EvidenceDraft]:
+        """See :class:`webapp.checks.context.Examiner`."""
+        context.algorithms["verification"] = VERSION
+        suspects = context.suspects[:MOST_VERIFIED]
+        works = Work.objects.live().select_related("organisation").in_bulk([each.work_id for each in suspects])
+        described = features(context.picture.pixels) if suspects else None
+        drafts = []
+        for ordinal, suspect in enumerate(suspects):
+            context.report(ordinal, len(suspects), "")
+            # It may have been deleted since it was found.
+            work = works.get(suspect.work_id)
+            if work is None or described is None:
+                continue
+            reference = _reference(work)
+            verdict = verify_features(described, features(reference)) if reference is not None else None
+            pair = Pair(ordinal, work, suspect, verdict)
+            context.pairs.append(pair)
+            drafts.append(_draft(pair, reference))
+            if (
+                verdict is not None
+                and reference is not None
+                and verdict.alignment is not None
+                and verdict.kind in (PairKind.VERIFIED, PairKind.PARTIAL)
+                and work.visibility == Visibility.PUBLIC
+            ):
+                _keep_renditions(context, ordinal, reference, verdict.alignment)
+        return drafts
+
+
+def _reference(work: Work) -> RGB | None:
+    """Return the registered picture, uint8 [H,W,3] sRGB, at most 2048 a side; None where it cannot be read.
+
+    Key points are found at 640 a side, so that the reduced copy serves as well as the file and opens sooner.
+    """
+    side = MAX_SIDE[Size.FULL]
+    try:
+        with memory_limit(settings.WORKER_MEMORY_BYTES):
+            return decode(rendition_read(work.sha256, Size.FULL), Limits(max_side=side, max_pixels=side * side)).pixels
+    except (DecodeError, FileNotFoundError):
+        return None
+
+
+def _keep_renditions(context: Context, ordinal: int, reference: RGB, alignment: Alignment) -> None:
+    made = make_renditions(context.picture.pixels, reference, alignment)
+    with context.fenced() as check:
+        for rendition, data in made.items():
+            files.write(Area.DERIVED, rendition_key(check.pk, ordinal, rendition), data)
+
+
+def _draft(pair: Pair, reference: RGB | None) -> EvidenceDraft:
+    data: dict[str, Any] = {
+        "work": work_figures(pair.work),
+        "near": pair.suspect.is_near,
+        "distances": near_figures(pair.suspect.near),
+    }
+    name = {"title": pair.work.title, "owner": pair.work.organisation.name}
+    if pair.verdict is None or reference is None:
+        return EvidenceDraft(
+            kind=EvidenceKind.PAIR,
+            outcome=Outcome.NEUTRAL,
+            summary=_("“%(title)s” by %(owner)s looks alike, but its registered file could not be read.") % name,
+            data={**data, "verdict": "unreadable"},
+            version=VERSION,
+            work=pair.work,
+            ordinal=pair.ordinal,
+        )
+    verdict = pair.verdict
+    data |= {"verdict": str(verdict.kind), "reasons": verdict.reasons, "thresholds": asdict(verdict.thresholds)}
+    if verdict.alignment is not None:
+        data |= _alignment_figures(verdict.alignment, reference)
+    sentences = {
+        PairKind.VERIFIED: _("Laid over “%(title)s” by %(owner)s, the two agree."),
+        PairKind.PARTIAL: _("Laid over “%(title)s” by %(owner)s, the two agree in part."),
+        PairKind.REJECTED: _("Laid over “%(title)s” by %(owner)s, the two do not agree: a look-alike only."),
+        PairKind.UNDECIDABLE: _("“%(title)s” by %(owner)s looks alike, but there is too little detail to compare."),
+    }
+    return EvidenceDraft(
+        kind=EvidenceKind.PAIR,
+        outcome=_OUTCOMES[verdict.kind],
+        summary=sentences[verdict.kind] % name,
+        data=data,
+        version=verdict.version,
+        work=pair.work,
+        ordinal=pair.ordinal,
+    )
+
+
+def _alignment_figures(alignment: Alignment, reference: RGB) -> dict[str, Any]:
+    """Return the JSON of an alignment; corners are parts of the registered picture's width and height."""
+    height, width, _channels = reference.shape
+    corners = (alignment.corners + 0.5) / np.array([width, height])
+    return {
+        "inliers": alignment.inliers,
+        "key_point_matches": alignment.matches,
+        "inlier_ratio": round(alignment.inlier_ratio, 4),
+        "similarity": round(alignment.similarity, 4),
+        "overlap_query": round(alignment.overlap_query, 4),
+        "overlap_reference": round(alignment.overlap_reference, 4),
+        "mirrored": alignment.mirrored,
+        "corners": [[round(float(value), 4) for value in corner] for corner in corners],
+    }

@@ -1,0 +1,154 @@
+"""From evidence to one verdict in words.
+
+The rules, strongest first. A candidate by itself is never a match, and a verdict is never an accusation.
+
+1. The same file or the same pixels are registered: **Registered**.
+2. A pair was verified, or reviewers confirmed it: **Registered**.
+3. A pair agrees in part: **Probably registered**.
+4. A near candidate could not be verified, or the picture is too simple to fingerprint: **Cannot tell**.
+5. Otherwise: **Not found here**, which says nothing of any place but this registry.
+
+What reviewers decided on a pair stands above what the algorithms say of it; it never touches an exact match.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from webapp.checks.models import EvidenceKind, Outcome, Verdict
+
+VERSION = "verdict-v1"
+
+
+class Finding(Protocol):
+    """What the rules read of a piece of evidence, drafted or stored."""
+
+    @property
+    def kind(self) -> str: ...
+    @property
+    def outcome(self) -> str: ...
+    @property
+    def data(self) -> dict[str, Any]: ...
+
+
+@dataclass(frozen=True)
+class Fused:
+    """The answer and the sentences that explain it."""
+
+    verdict: Verdict
+    explanation: str
+
+
+def fuse(evidence: Sequence[Finding], *, registry_size: int) -> Fused:
+    """Return the verdict on a check's evidence.
+
+    ``data["work"]["id"]`` names the work that a piece of evidence is about. PAIR evidence says with
+    ``data["near"]`` whether the candidate lay within the near radius; CANDIDATES evidence counts with
+    ``data["near_unverified"]`` those that no pair was made of; PICTURE evidence says with ``data["usable"]``
+    whether any algorithm could fingerprint the picture.
+    """
+    exact = [item for item in evidence if item.kind == EvidenceKind.EXACT and item.outcome == Outcome.FOR]
+    if exact:
+        return Fused(Verdict.REGISTERED, _exact_words(exact))
+
+    pairs = {_work_id(item): item for item in evidence if item.kind == EvidenceKind.PAIR}
+    reviews = {_work_id(item): item for item in evidence if item.kind == EvidenceKind.REVIEW}
+    confirmed = [item for item in reviews.values() if item.outcome == Outcome.FOR]
+    rejected = {work for work, item in reviews.items() if item.outcome == Outcome.AGAINST}
+    standing = [item for work, item in pairs.items() if work not in rejected]
+    verified = [item for item in standing if item.outcome == Outcome.FOR]
+    if verified or confirmed:
+        return Fused(Verdict.REGISTERED, _verified_words(verified, confirmed))
+
+    partial = [item for item in standing if item.outcome == Outcome.LEANS]
+    if partial:
+        return Fused(Verdict.PROBABLY_REGISTERED, _partial_words(partial))
+
+    undecided = sum(1 for item in standing if item.outcome == Outcome.NEUTRAL and item.data["near"])
+    undecided += max(
+        (item.data["near_unverified"] for item in evidence if item.kind == EvidenceKind.CANDIDATES), default=0
+    )
+    if undecided:
+        return Fused(Verdict.CANNOT_TELL, _undecided_words(undecided))
+    if not all(item.data["usable"] for item in evidence if item.kind == EvidenceKind.PICTURE):
+        return Fused(Verdict.CANNOT_TELL, _too_simple_words())
+    return Fused(Verdict.NOT_FOUND, _not_found_words(registry_size))
+
+
+def _work_id(item: Finding) -> uuid.UUID:
+    return uuid.UUID(item.data["work"]["id"])
+
+
+def _named(item: Finding, others: int) -> str:
+    work = item.data["work"]
+    name = _("“%(title)s” by %(owner)s") % {"title": work["title"], "owner": work["owner"]}
+    if not others:
+        return name
+    return name + ngettext(" (and %(n)d more work)", " (and %(n)d more works)", others) % {"n": others}
+
+
+def _exact_words(exact: Sequence[Finding]) -> str:
+    best = min(exact, key=lambda item: item.data["match"] != "file")
+    works = len({_work_id(item) for item in exact})
+    if best.data["match"] == "file":
+        sentence = _("This very file is registered as %(work)s.")
+    else:
+        sentence = _("Every pixel of this picture is that of a registered work: %(work)s.")
+    return sentence % {"work": _named(best, works - 1)}
+
+
+def _verified_words(verified: Sequence[Finding], confirmed: Sequence[Finding]) -> str:
+    works = len({_work_id(item) for item in (*verified, *confirmed)})
+    if not verified:
+        return _("Reviewers have looked at this pair and confirmed it: %(work)s is in this picture.") % {
+            "work": _named(confirmed[0], works - 1)
+        }
+    best = max(verified, key=lambda item: item.data["inliers"])
+    return _(
+        "This picture shows the registered work %(work)s: laid over each other they agree, and %(percent)d%% of "
+        "the registered picture is in it."
+    ) % {"work": _named(best, works - 1), "percent": round(100 * best.data["overlap_reference"])}
+
+
+def _partial_words(partial: Sequence[Finding]) -> str:
+    best = max(partial, key=lambda item: item.data["inliers"])
+    return _(
+        "Part of this picture agrees with the registered work %(work)s, but less than we ask for to be sure. "
+        "Look at the two side by side."
+    ) % {"work": _named(best, len(partial) - 1)}
+
+
+def _undecided_words(count: int) -> str:
+    return ngettext(
+        "%(n)d registered picture looks much like this one, but there is too little in them to tell a copy "
+        "from a coincidence. A larger or less edited version may settle it.",
+        "%(n)d registered pictures look much like this one, but there is too little in them to tell a copy "
+        "from a coincidence. A larger or less edited version may settle it.",
+        count,
+    ) % {"n": count}
+
+
+def _too_simple_words() -> str:
+    return _(
+        "This picture is too simple to fingerprint: nearly one colour, a plain pattern or very small. Its exact "
+        "file is not registered here, and no more can be said."
+    )
+
+
+def _not_found_words(registry_size: int) -> str:
+    if not registry_size:
+        return _("This registry is empty, so nothing can be found in it yet.")
+    return ngettext(
+        "This picture is not in this registry of %(n)d work. It may be registered elsewhere, or not at all; "
+        "that it is free to use does not follow.",
+        "This picture is not in this registry of %(n)d works. It may be registered elsewhere, or not at all; "
+        "that it is free to use does not follow.",
+        registry_size,
+    ) % {"n": registry_size}
+
