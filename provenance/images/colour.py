@@ -71,17 +71,20 @@ def _eight_bits(image: Image.Image) -> Grey:
 
 
 def _stretch(values: npt.NDArray[np.float32]) -> Grey:
+    """Overwrites `values`, since a large picture has no room for copies."""
     finite = np.isfinite(values)
-    if not finite.any():
+    low = float(np.min(values, where=finite, initial=np.inf))
+    high = float(np.max(values, where=finite, initial=-np.inf))
+    if low > high:
         return np.zeros(values.shape, np.uint8)
-    low, high = float(values[finite].min()), float(values[finite].max())
     for white in (1.0, 255.0, 65535.0):
         if low >= 0 and high <= white:
             low, high = 0.0, white
             break
-    values = np.clip(np.nan_to_num(values, nan=low, posinf=high, neginf=low), low, high)
-    scaled: Grey = np.rint((values - low) * (255 / ((high - low) or 1))).astype(np.uint8)
-    return scaled
+    np.nan_to_num(values, copy=False, nan=low, posinf=high, neginf=low)
+    values -= low
+    values *= 255 / ((high - low) or 1)
+    return np.rint(values, out=values).astype(np.uint8)
 
 
 def to_srgb(colour: Image.Image, profile: object) -> Image.Image:
