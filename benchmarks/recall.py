@@ -189,7 +189,8 @@ def _twins(coded: list[dict[str, Codes]]) -> set[tuple[int, int]]:
 def _ask(job: tuple[int, str, int]) -> _Query:
     source, preset, seed = job
     edited = apply(preset, decode(_STATE.files[source][1]).pixels, seed + source)
-    distances, best = {}, {}
+    distances: dict[str, npt.NDArray[np.uint16]] = {}
+    best: dict[int, float] = {}
     for name, hasher in HASHERS.items():
         variants = np.stack([np.frombuffer(code.bits, dtype=np.uint64) for code in hasher.hash_dihedral(edited)])
         found = _nearest(variants, _STATE.codes[name])

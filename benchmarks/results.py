@@ -20,7 +20,8 @@ def machine() -> str:
         if line.startswith("model name"):
             model = line.split(":", 1)[1].strip()
             break
-    return f"{model}, {os.cpu_count()} cores, {platform.system()} {platform.machine()}, Python {platform.python_version()}"
+    python = f"Python {platform.python_version()}"
+    return f"{model}, {os.cpu_count()} cores, {platform.system()} {platform.machine()}, {python}"
 
 
 def publish(name: str, *, title: str, markdown: str, figures: dict[str, Any], details: dict[str, Any]) -> None:

@@ -46,7 +46,13 @@ owner = organisation.members.first()
 catalogue = Catalogue.objects.create(organisation=organisation, name="Benchmark")
 _key, secret = api_key_create(organisation=organisation, name="benchmark", scopes=Scope.values,
     expires_at=timezone.now() + timedelta(days=1), created_by=owner)
-print("KEY", catalogue.pk, secret)
+print(catalogue.pk, secret)
+"""
+TIMINGS = f"""
+import json
+from webapp.jobs.models import Job
+jobs = Job.objects.filter(kind="check").order_by("-created_at")
+print(json.dumps(list(jobs.values_list("timings", flat=True)[:{CHECKS}])))
 """
 
 
@@ -97,40 +103,38 @@ def zip_of(pictures: dict[str, bytes]) -> bytes:
     return buffer.getvalue()
 
 
-def prepare(running: Site) -> tuple[str, str]:
-    """Make a catalogue and a key on the site; return the catalogue's id and the key."""
+def shell(running: Site, program: str) -> str:
+    """Run a program in the site's own Python; return the last line that it printed."""
     done = subprocess.run(
-        [sys.executable, "manage.py", "shell", "-c", PREPARE],
+        [sys.executable, "manage.py", "shell", "-c", program],
         cwd=ROOT,
         env={**os.environ, "PROVENANCE_HOME": str(running.home)},
         capture_output=True,
         text=True,
         check=True,
     )
-    line = next(line for line in done.stdout.splitlines() if line.startswith("KEY "))
-    _word, catalogue, key = line.split()
-    return catalogue, key
+    return done.stdout.strip().splitlines()[-1]
 
 
-def time_checks(partner: Partner, pictures: list[tuple[str, bytes]], strangers: list[tuple[str, bytes]]) -> dict[str, Any]:
+def time_checks(running: Site, partner: Partner, registered: list[bytes], strangers: list[bytes]) -> dict[str, Any]:
     """Check edited copies one after another, then as many with several clients at once."""
     uploads = []
     for number in range(CHECKS):
         known = number % 5 != 4
-        name, data = pictures[number % len(pictures)] if known else strangers[number % len(strangers)]
+        data = registered[number % len(registered)] if known else strangers[number % len(strangers)]
         edit = EDITS[number % len(EDITS)]
         uploads.append((known, encode_jpeg(apply(edit, decode(data).pixels, number), quality=90)))
     partner.check(uploads[0][1])
     found = [(known, partner.check(data)) for known, data in uploads]
+    steps: dict[str, list[float]] = defaultdict(list)
+    for timings in json.loads(shell(running, TIMINGS)):
+        for step, seconds in timings.items():
+            steps[step].append(seconds)
     started = time.perf_counter()
     with ThreadPoolExecutor(CLIENTS) as pool:
         list(pool.map(lambda upload: partner.check(upload[1]), uploads))
     rate = len(uploads) / (time.perf_counter() - started)
     walls = [check["wall_s"] for _known, check in found]
-    steps: dict[str, list[float]] = defaultdict(list)
-    for _known, check in found:
-        for step, seconds in check["timings"].items():
-            steps[step].append(seconds)
     right = sum((check["verdict"] in ("registered", "probably_registered")) == known for known, check in found)
     return {
         "p50": statistics.median(walls),
@@ -175,11 +179,11 @@ def main() -> None:
         sys.exit(str(missing))
     registered, strangers = everything[:IMPORT_PICTURES], everything[IMPORT_PICTURES : IMPORT_PICTURES + CHECKS]
     with site() as running:
-        catalogue, key = prepare(running)
+        catalogue, key = shell(running, PREPARE).split()
         partner = Partner(running.url, key)
         done = partner.import_archive(catalogue, zip_of({f"{i}.jpg": data for i, (_n, data) in enumerate(registered)}))
         imported = IMPORT_PICTURES / done["wall_s"]
-        checks = time_checks(partner, registered, strangers)
+        checks = time_checks(running, partner, [d for _n, d in registered], [d for _n, d in strangers])
     table = recall_table(everything, RECALL_PICTURES)
     publish(
         "site",
