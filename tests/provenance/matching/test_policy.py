@@ -1,0 +1,50 @@
+"""Thresholds and what they cost, from the measured curves."""
+
+from __future__ import annotations
+
+import pytest
+
+from provenance.hashing.hasher import HASHERS
+from provenance.matching.policy import POLICIES
+
+
+def test_every_hash_has_a_policy_and_a_large_curve() -> None:
+    assert set(POLICIES) == set(HASHERS)
+    for algorithm, policy in POLICIES.items():
+        assert policy.length == HASHERS[algorithm].length
+        assert policy.near_radius < policy.candidate_radius < policy.length
+        assert policy.false_match_rate(0).pairs >= 10_000_000
+
+
+@pytest.mark.parametrize("algorithm", POLICIES)
+def test_rates_grow_with_the_distance_and_stay_below_their_bound(algorithm: str) -> None:
+    policy = POLICIES[algorithm]
+    rates = [policy.false_match_rate(tau) for tau in range(-1, policy.length + 1)]
+    measured = [rate.measured for rate in rates]
+    assert measured == sorted(measured)
+    assert measured[0] == 0
+    assert measured[-1] == 1
+    assert all(rate.measured <= rate.upper_bound <= 1 for rate in rates)
+
+
+def test_no_false_match_seen_is_not_called_impossible() -> None:
+    rate = POLICIES["pdq-v1"].false_match_rate(31)
+    assert rate.measured == 0
+    # The rule of three at 95 %: about 3 / pairs.
+    assert rate.upper_bound == pytest.approx(3 / rate.pairs, rel=0.01)
+
+
+@pytest.mark.parametrize("algorithm", POLICIES)
+def test_candidates_stay_few_in_a_large_registry(algorithm: str) -> None:
+    policy = POLICIES[algorithm]
+    expected = policy.expected_false_candidates(100_000, policy.candidate_radius)
+    assert 0 < expected.measured <= expected.upper_bound < 20
+    double = policy.expected_false_candidates(200_000, policy.candidate_radius)
+    assert double.measured == pytest.approx(2 * expected.measured)
+
+
+def test_the_binomial_is_no_measurement() -> None:
+    """Real codes are not fair coins: the model is off by orders of magnitude, so it stands beside, not instead."""
+    policy = POLICIES["pdq-v1"]
+    rate = policy.false_match_rate(84)
+    assert rate.measured > 10 * rate.binomial > 0
