@@ -5,8 +5,11 @@ from django.urls import include, path
 
 urlpatterns = [
     path("", include("webapp.pages.urls")),
+    path("check/", include("webapp.checks.urls")),
     path("jobs/", include("webapp.jobs.urls")),
     path("organisation/", include("webapp.accounts.urls")),
+    path("catalogues/", include("webapp.catalogues.urls")),
+    path("works/", include("webapp.registry.urls")),
     path("accounts/", include("allauth.urls")),
     path("admin/", admin.site.urls),
 ]
