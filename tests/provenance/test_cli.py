@@ -128,7 +128,9 @@ class Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def registry(final: dict[str, Any] | None = None, refuse: tuple[int, dict[str, Any]] | None = None) -> Iterator[Registry]:
+def registry(
+    final: dict[str, Any] | None = None, refuse: tuple[int, dict[str, Any]] | None = None
+) -> Iterator[Registry]:
     server = Registry(final or {}, refuse)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
