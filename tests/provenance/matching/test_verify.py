@@ -9,7 +9,13 @@ from skimage import data
 
 from provenance.images.align import features
 from provenance.images.edits import SITE, apply
-from provenance.matching.verify import VERSION, PairKind, verify_features, verify_pair
+from provenance.matching.verify import (
+    VERSION,
+    PairKind,
+    false_verification_rate,
+    verify_features,
+    verify_pair,
+)
 
 
 @pytest.mark.parametrize("preset", SITE)
@@ -58,3 +64,8 @@ def test_the_same_features_give_the_same_verdict() -> None:
     once, twice = verify_features(query, reference), verify_features(query, reference)
     assert once.kind == twice.kind
     assert once.reasons == twice.reasons
+
+
+def test_the_chance_of_being_wrong_is_stated_with_its_bound() -> None:
+    measured, bound = false_verification_rate()
+    assert 0 < measured < bound < 1e-3
