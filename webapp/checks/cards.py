@@ -211,6 +211,15 @@ def _pair(data: dict[str, Any]) -> Content:
             ),
             (_("Mirrored"), _("yes") if data["mirrored"] else _("no")),
         ]
+    if "false_verification" in data:
+        wrong = data["false_verification"]
+        facts.append(
+            (
+                _("Wrongly verified"),
+                _("%(n)d of %(pairs)s pairs of different pictures chosen to look alike; at most %(bound).2g%% (95%% bound)")
+                % {"n": wrong["false"], "pairs": f"{wrong['hard_pairs']:,}", "bound": 100 * wrong["upper_bound"]},
+            )
+        )
     for algorithm, near in data["distances"].items():
         words = _("%(n)d bits away (your picture %(variant)s)") % {"n": near["distance"], "variant": near["variant"]}
         facts.append((algorithm, words))

@@ -12,7 +12,14 @@ from django.utils.translation import gettext_lazy
 
 from provenance.images.align import Alignment, features
 from provenance.images.decode import DecodeError, Limits, decode, memory_limit
-from provenance.matching.verify import VERSION, PairKind, verify_features
+from provenance.matching.verify import (
+    FALSE_VERIFICATIONS,
+    HARD_PAIRS,
+    VERSION,
+    PairKind,
+    false_verification_rate,
+    verify_features,
+)
 from webapp import files
 from webapp.checks.candidates import MOST_VERIFIED, near_figures
 from webapp.checks.context import Context, EvidenceDraft, Pair, work_figures
@@ -105,6 +112,14 @@ def _draft(pair: Pair, reference: RGB | None) -> EvidenceDraft:
         )
     verdict = pair.verdict
     data |= {"verdict": str(verdict.kind), "reasons": verdict.reasons, "thresholds": asdict(verdict.thresholds)}
+    if verdict.kind == PairKind.VERIFIED:
+        measured, bound = false_verification_rate()
+        data["false_verification"] = {
+            "hard_pairs": HARD_PAIRS,
+            "false": FALSE_VERIFICATIONS,
+            "measured": round(measured, 8),
+            "upper_bound": round(bound, 8),
+        }
     if verdict.alignment is not None:
         data |= _alignment_figures(verdict.alignment, reference)
     sentences = {
