@@ -216,7 +216,7 @@ def _pair(data: dict[str, Any]) -> Content:
         facts.append(
             (
                 _("Wrongly verified"),
-                _("%(n)d of %(pairs)s pairs of different pictures chosen to look alike; at most %(bound).2g%% (95%% bound)")
+                _("%(n)d of %(pairs)s pairs of different pictures that look alike; at most %(bound).2g%% (95%% bound)")
                 % {"n": wrong["false"], "pairs": f"{wrong['hard_pairs']:,}", "bound": 100 * wrong["upper_bound"]},
             )
         )
