@@ -90,6 +90,7 @@ MIDDLEWARE = [
     "webapp.pages.middleware.RequestIdMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "csp.middleware.CSPMiddleware",
+    "webapp.api.problems.ProblemMiddleware",
     "servestatic.middleware.ServeStaticMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -219,6 +220,8 @@ CHECK_MAX_FILES = env_int("CHECK_MAX_FILES", 10, minimum=1, maximum=100)
 CHECKS_PER_HOUR_VISITOR = env_int("CHECKS_PER_HOUR_VISITOR", 120, minimum=1)
 CHECKS_PER_HOUR_USER = env_int("CHECKS_PER_HOUR_USER", 600, minimum=1)
 REQUESTS_PER_MINUTE_KEY = env_int("REQUESTS_PER_MINUTE_KEY", 600, minimum=1)
+REQUESTS_PER_MINUTE_NO_KEY = env_int("REQUESTS_PER_MINUTE_NO_KEY", 60, minimum=1)
+CHECKS_PER_HOUR_KEY = env_int("CHECKS_PER_HOUR_KEY", 6000, minimum=1)
 CHECK_RETENTION_HOURS = env_int("CHECK_RETENTION_HOURS", 168, minimum=1)
 IMPORT_MAX_BYTES = env_int("IMPORT_MAX_BYTES", 4 * 1024**3, minimum=1024)
 IMPORT_MAX_ROWS = env_int("IMPORT_MAX_ROWS", 20_000, minimum=1)
@@ -282,21 +285,42 @@ REST_FRAMEWORK: dict[str, Any] = {
     "DEFAULT_PERMISSION_CLASSES": ["webapp.api.permissions.HasScope"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser", "rest_framework.parsers.MultiPartParser"],
-    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_SCHEMA_CLASS": "webapp.api.schema.ApiSchema",
     "EXCEPTION_HANDLER": "webapp.api.problems.handle",
     "UNAUTHENTICATED_USER": None,
+    "URL_FORMAT_OVERRIDE": None,
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
 }
 SPECTACULAR_SETTINGS: dict[str, Any] = {
     "TITLE": "Provenance API",
-    "DESCRIPTION": "Ask whether a picture is registered, and add pictures to your catalogues.",
+    "DESCRIPTION": (
+        "Ask whether a picture is registered, and add pictures to your catalogues.\n\n"
+        "Times are RFC 3339 in UTC. Ids are UUIDs. Lists come in pages: follow `next`. Refusals are problem documents"
+        " (RFC 9457) whose `code` is for programs; `/help/errors` explains each. Every answer tells in `RateLimit-*`"
+        " what is left of your limit."
+    ),
     "VERSION": "1",
-    "SERVE_INCLUDE_SCHEMA": False,
-    "SWAGGER_UI_DIST": "SIDECAR",
-    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "OAS_VERSION": "3.1.1",
+    "SCHEMA_PATH_PREFIX": "/api/v1",
+    "TAGS": [
+        {"name": "Checks", "description": "Send a picture, watch, read the verdict, fetch the receipt."},
+        {"name": "Catalogues", "description": "What your organisation has registered."},
+        {"name": "Imports", "description": "What became of the pictures that you added."},
+        {"name": "Key", "description": "What your key may do."},
+    ],
+    "PATH_CONVERTER_OVERRIDES": {"id": {"type": "string", "format": "uuid"}},
+    "ENUM_NAME_OVERRIDES": {
+        "Code": "webapp.api.schema.CODES",
+        "Scope": "webapp.accounts.models.Scope",
+        "JobState": "webapp.jobs.models.JobState",
+        "StepState": "webapp.api.fields.STEP_STATES",
+        "RowState": "webapp.api.imports.ROW_STATES",
+        "VerdictCode": "webapp.checks.models.Verdict",
+        "EvidenceKind": "webapp.checks.models.EvidenceKind",
+        "Outcome": "webapp.checks.models.Outcome",
+        "Visibility": "webapp.registry.models.Visibility",
+    },
     "COMPONENT_SPLIT_REQUEST": True,
-    "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
-    "SERVE_AUTHENTICATION": [],
 }
 
 # --- Admin ---

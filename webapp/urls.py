@@ -10,6 +10,7 @@ urlpatterns = [
     path("organisation/", include("webapp.accounts.urls")),
     path("catalogues/", include("webapp.catalogues.urls")),
     path("works/", include("webapp.registry.urls")),
+    path("api/", include("webapp.api.urls")),
     path("accounts/", include("allauth.urls")),
     path("admin/", admin.site.urls),
 ]

@@ -7,14 +7,17 @@ from django.utils import timezone
 
 
 class IdempotencyRecord(models.Model):
-    """A write that carried an ``Idempotency-Key``, and the answer it got."""
+    """The answer to a write that carried an ``Idempotency-Key``.
+
+    It is committed together with what the write did, so that there is never one without the other.
+    """
 
     api_key = models.ForeignKey("accounts.ApiKey", on_delete=models.CASCADE, related_name="+")
     key_digest = models.CharField(max_length=64)
     request_digest = models.CharField(max_length=64)
-    status = models.PositiveSmallIntegerField(null=True, blank=True, help_text="Empty while the write runs.")
-    body = models.JSONField(null=True, blank=True)
+    status = models.PositiveSmallIntegerField()
     headers = models.JSONField(default=dict)
+    body = models.TextField(blank=True, help_text="Byte for byte as it was sent, in UTF-8.")
     created_at = models.DateTimeField(default=timezone.now, editable=False, db_index=True)
 
     class Meta:

@@ -1,0 +1,89 @@
+"""What all views of the API have in common: scopes, limits, conditional reads, and how they describe themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, cast
+
+from django.utils.cache import patch_vary_headers
+from django.utils.http import parse_etags, quote_etag
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from webapp.accounts.models import ApiKey, Scope
+from webapp.api import throttling
+from webapp.api.authentication import key_of
+from webapp.api.schema import ApiSchema
+from webapp.errors import ProductError
+from webapp.files import sha256_of
+from webapp.ratelimit import Allowance
+
+
+class ApiView(APIView):
+    """A view of ``/api/v1/``.
+
+    Attributes:
+        scopes: method -> the scope that a key needs for it.
+        tag: under which heading the documentation lists it.
+        allowance: what is left to the caller of the limit that is nearest to its end.
+    """
+
+    scopes: ClassVar[Mapping[str, Scope | None]]
+    tag: ClassVar[str]
+    schema = ApiSchema()
+    metadata_class = None
+    allowance: Allowance | None = None
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        """Count the request, then look at who calls and whether they may.
+
+        Raises:
+            ProductError: too many requests, no good key, or one without the scope.
+        """
+        try:
+            key = cast(ApiKey | None, request.auth)
+        except ProductError:
+            self.use_allowance(throttling.count_request(request, None))
+            raise
+        self.use_allowance(throttling.count_request(request, key))
+        super().initial(request, *args, **kwargs)
+
+    def use_allowance(self, allowance: Allowance) -> None:
+        """Keep what is left of a limit for the answer's headers.
+
+        Raises:
+            ProductError: nothing is left (429).
+        """
+        if self.allowance is None or allowance.remaining < self.allowance.remaining or not allowance.allowed:
+            self.allowance = allowance
+        if not allowance.allowed:
+            raise throttling.refusal(allowance)
+
+    def finalize_response(self, request: Request, response: Response, *args: Any, **kwargs: Any) -> Response:
+        """Add what every answer carries; answer a read of what the caller has already with 304."""
+        response = super().finalize_response(request, response, *args, **kwargs)
+        if request.method in ("GET", "HEAD") and response.status_code == 200:
+            if isinstance(response, Response):
+                response.render()
+            etag = quote_etag(sha256_of(response.content)[:32])
+            if _has_already(request.headers.get("If-None-Match", ""), etag):
+                kept = {name: response[name] for name in ("Retry-After",) if name in response}
+                response = super().finalize_response(request, Response(status=304, headers=kept))
+            response["ETag"] = etag
+        # A browser's or proxy's cache must ask again each time, and keep one key's answers from another's.
+        response["Cache-Control"] = "private, no-cache" if "ETag" in response else "no-store"
+        patch_vary_headers(response, ["Authorization"])
+        if self.allowance is not None:
+            for name, value in throttling.headers(self.allowance).items():
+                response[name] = value
+        return response
+
+
+def _has_already(if_none_match: str, etag: str) -> bool:
+    """Return whether the condition of RFC 9110, section 13.1.2 is false; comparison is weak."""
+    tags = parse_etags(if_none_match)
+    return tags == ["*"] or any(tag.removeprefix("W/") == etag for tag in tags)
+
+
+__all__ = ["ApiView", "key_of"]

@@ -1,0 +1,316 @@
+"""Examples of the documentation. A test holds each against the schema of what it is an example of."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from drf_spectacular.utils import OpenApiExample
+
+_SITE = "https://provenance.example"
+_CHECK = "6f3d0e2a-6a0e-4f4b-9d5e-0c8f5f7f3a11"
+_CATALOGUE = "b7f1a2c4-0f1d-4d39-8f1a-3f0f5a1b2c3d"
+_ITEM = "0d9c8b7a-6f5e-4d3c-8b2a-190807060504"
+_WORK = "a1b2c3d4-e5f6-4a7b-8c9d-0e1f2a3b4c5d"
+_IMPORT = "5e4d3c2b-1a09-4f8e-9d7c-6b5a49382716"
+_SHA256 = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+_PIXELS = "60303ae22b998861bce3b28f33eec1be758a213c86c93c076dbe9f558c11c752"
+
+_WORK_FIGURES = {
+    "id": _WORK,
+    "title": "Harbour at dawn",
+    "owner": "The Archive",
+    "registered_at": "2026-03-02T09:30:00+00:00",
+    "sha256": _SHA256,
+}
+
+
+def _steps(keys: dict[str, str], now: int) -> list[dict[str, str]]:
+    states = ["done" if at < now else "current" if at == now else "waiting" for at in range(len(keys))]
+    return [
+        {"key": key, "label": label, "state": state}
+        for (key, label), state in zip(keys.items(), states, strict=True)
+    ]
+
+
+_CHECK_STEPS = {
+    "received": "Received",
+    "decode": "Opening the picture",
+    "exact": "Looking for the same file",
+    "fingerprints": "Taking fingerprints",
+    "candidates": "Searching for look-alikes",
+    "verification": "Comparing side by side",
+    "verdict": "Weighing the evidence",
+}
+_IMPORT_STEPS = {"reading": "Reading the upload", "pictures": "Pictures"}
+
+
+def _progress(keys: dict[str, str], *, now: int, percent: int, **more: Any) -> dict[str, Any]:
+    progress = {"percent": percent, "steps": _steps(keys, now), "done": 0, "total": 0, "note": ""}
+    return {**progress, "seconds_left": None, **more}
+
+
+def _check(**more: Any) -> dict[str, Any]:
+    return {
+        "id": _CHECK,
+        "state": "queued",
+        "created_at": "2026-11-23T10:00:00.000000Z",
+        "finished_at": None,
+        "file": {
+            "name": "post.jpg",
+            "sha256": _SHA256,
+            "byte_size": 184320,
+            "media_type": "image/jpeg",
+            "width": None,
+            "height": None,
+            "kept_until": "2026-11-30T10:00:00.000000Z",
+        },
+        "verdict": None,
+        "error": None,
+        "links": {
+            "self": f"{_SITE}/api/v1/checks/{_CHECK}",
+            "receipt": f"{_SITE}/api/v1/checks/{_CHECK}/receipt",
+            "page": f"{_SITE}/check/{_CHECK}/",
+        },
+        "progress": _progress(_CHECK_STEPS, now=len(_CHECK_STEPS), percent=0),
+        "cancel_requested": False,
+        "evidence": [],
+        **more,
+    }
+
+
+_PAIR = {
+    "kind": "pair",
+    "ordinal": 0,
+    "outcome": "for",
+    "summary": "Laid over “Harbour at dawn” by The Archive, the two agree.",
+    "version": "verify-v1",
+}
+_PAIR_FIGURES = {
+    "work": _WORK_FIGURES,
+    "near": True,
+    "distances": {"pdq-v1": {"distance": 22, "variant": "identity"}},
+    "verdict": "verified",
+    "inliers": 214,
+    "overlap_reference": 0.83,
+}
+_EXPLANATION = (
+    "This picture shows the registered work “Harbour at dawn” by The Archive: laid over each other they agree, and"
+    " 83% of the registered picture is in it."
+)
+_ALGORITHMS = {"file": "sha256", "fingerprint pdq": "pdq-v1", "verification": "verify-v1", "verdict": "verdict-v1"}
+
+
+def _file(check: dict[str, Any]) -> dict[str, Any]:
+    return {**check["file"], "width": 1080, "height": 720}
+
+
+CHECK_BEGUN = OpenApiExample(
+    "Begun", _check(progress={**_progress(_CHECK_STEPS, now=-1, percent=0)}), status_codes=["202"]
+)
+CHECK_RUNNING = OpenApiExample(
+    "Under way",
+    _check(
+        state="running",
+        file=_file(_check()),
+        progress=_progress(_CHECK_STEPS, now=3, percent=43, done=1, total=2, note="phash-v1", seconds_left=1),
+    ),
+    status_codes=["200"],
+)
+CHECK_DONE = OpenApiExample(
+    "Done",
+    _check(
+        state="succeeded",
+        finished_at="2026-11-23T10:00:02.400000Z",
+        file=_file(_check()),
+        progress=_progress(_CHECK_STEPS, now=len(_CHECK_STEPS), percent=100),
+        verdict={
+            "code": "registered",
+            "label": "Registered",
+            "explanation": _EXPLANATION,
+            "registry_size": 48210,
+            "algorithms": _ALGORITHMS,
+        },
+        evidence=[{**_PAIR, "figures": _PAIR_FIGURES}],
+    ),
+    status_codes=["200"],
+)
+
+RECEIPT_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "description": "Canonical JSON (RFC 8785).",
+    "properties": {
+        "schema": {"type": "string", "const": "provenance.receipt.v1"},
+        "issuer": {"type": "string", "description": "The site that answers for it."},
+        "check": {"type": "string", "format": "uuid"},
+        "submitted_at": {"type": "string", "format": "date-time"},
+        "finished_at": {"type": "string", "format": "date-time"},
+        "picture": {
+            "type": "object",
+            "properties": {
+                "sha256": {"type": "string"},
+                "pixel_sha256": {"type": "string"},
+                "byte_size": {"type": "integer"},
+                "media_type": {"type": "string"},
+                "width": {"type": "integer"},
+                "height": {"type": "integer"},
+            },
+            "required": ["sha256", "pixel_sha256", "byte_size", "media_type", "width", "height"],
+        },
+        "verdict": {"type": "string", "enum": ["registered", "probably_registered", "not_found", "cannot_tell"]},
+        "verdict_words": {"type": "string"},
+        "explanation": {"type": "string"},
+        "registry_size": {"type": "integer"},
+        "algorithms": {"type": "object", "additionalProperties": {"type": "string"}},
+        "evidence": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "properties": {
+                    "kind": {"type": "string"},
+                    "ordinal": {"type": "integer"},
+                    "outcome": {"type": "string", "enum": ["for", "leans", "against", "neutral"]},
+                    "summary": {"type": "string"},
+                    "version": {"type": "string"},
+                    "figures": {"type": "object", "additionalProperties": True},
+                },
+                "required": ["kind", "ordinal", "outcome", "summary", "version", "figures"],
+            },
+        },
+        "receipt_sha256": {"type": "string", "pattern": "^[0-9a-f]{64}$"},
+    },
+}
+RECEIPT_SCHEMA["required"] = list(RECEIPT_SCHEMA["properties"])
+RECEIPT = OpenApiExample(
+    "Receipt",
+    {
+        "schema": "provenance.receipt.v1",
+        "issuer": _SITE,
+        "check": _CHECK,
+        "submitted_at": "2026-11-23T10:00:00.000+00:00",
+        "finished_at": "2026-11-23T10:00:02.400+00:00",
+        "picture": {
+            "sha256": _SHA256,
+            "pixel_sha256": _PIXELS,
+            "byte_size": 184320,
+            "media_type": "image/jpeg",
+            "width": 1080,
+            "height": 720,
+        },
+        "verdict": "registered",
+        "verdict_words": "Registered",
+        "explanation": _EXPLANATION,
+        "registry_size": 48210,
+        "algorithms": _ALGORITHMS,
+        "evidence": [{**_PAIR, "figures": _PAIR_FIGURES}],
+        "receipt_sha256": "2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae",
+    },
+    status_codes=["200"],
+)
+
+CATALOGUE = OpenApiExample(
+    "Catalogue",
+    {
+        "id": _CATALOGUE,
+        "name": "Press pictures",
+        "description": "",
+        "visibility": "public",
+        "item_count": 1204,
+        "created_at": "2026-03-01T08:00:00.000000Z",
+        "links": {
+            "self": f"{_SITE}/api/v1/catalogues/{_CATALOGUE}",
+            "items": f"{_SITE}/api/v1/catalogues/{_CATALOGUE}/items",
+            "page": f"{_SITE}/catalogues/{_CATALOGUE}/",
+        },
+    },
+    status_codes=["200"],
+)
+ITEM = OpenApiExample(
+    "Picture",
+    {
+        "id": _ITEM,
+        "filename": "harbour.jpg",
+        "created_at": "2026-03-02T09:30:00.000000Z",
+        "work": {
+            "id": _WORK,
+            "title": "Harbour at dawn",
+            "creator": "A. Photographer",
+            "licence": "All rights reserved",
+            "source_url": "https://archive.example/harbour",
+            "external_id": "AR-2041",
+            "visibility": "public",
+            "sha256": _SHA256,
+            "pixel_sha256": _PIXELS,
+            "media_type": "image/jpeg",
+            "width": 3000,
+            "height": 2000,
+            "byte_size": 2457600,
+        },
+        "links": {
+            "self": f"{_SITE}/api/v1/items/{_ITEM}",
+            "catalogue": f"{_SITE}/api/v1/catalogues/{_CATALOGUE}",
+            "page": f"{_SITE}/works/{_WORK}/",
+        },
+    },
+    status_codes=["200"],
+)
+
+
+def _import(**more: Any) -> dict[str, Any]:
+    counts = dict.fromkeys(("pending", "registered", "valid", "duplicate", "failed", "not_done"), 0)
+    return {
+        "id": _IMPORT,
+        "state": "queued",
+        "upload_name": "3 files",
+        "dry_run": False,
+        "created_at": "2026-11-23T10:00:00.000000Z",
+        "finished_at": None,
+        "progress": _progress(_IMPORT_STEPS, now=-1, percent=0),
+        "counts": {**counts, "pending": 3},
+        "notes": [],
+        "error": None,
+        "links": {
+            "self": f"{_SITE}/api/v1/imports/{_IMPORT}",
+            "rows": f"{_SITE}/api/v1/imports/{_IMPORT}/rows",
+            "catalogue": f"{_SITE}/api/v1/catalogues/{_CATALOGUE}",
+            "page": f"{_SITE}/catalogues/imports/{_IMPORT}/",
+        },
+        **more,
+    }
+
+
+IMPORT_BEGUN = OpenApiExample("Begun", _import(), status_codes=["202"])
+IMPORT_DONE = OpenApiExample(
+    "Done",
+    _import(
+        state="succeeded",
+        finished_at="2026-11-23T10:00:04.100000Z",
+        progress=_progress(_IMPORT_STEPS, now=len(_IMPORT_STEPS), percent=100, done=3, total=3),
+        counts={**_import()["counts"], "pending": 0, "registered": 2, "duplicate": 1},
+    ),
+    status_codes=["200"],
+)
+
+ME = OpenApiExample(
+    "Key",
+    {
+        "id": "c0ffee00-1234-4abc-8def-0123456789ab",
+        "name": "Newsroom",
+        "prefix": "pvk_Xy12Ab",
+        "organisation": {"id": "d00dfeed-4321-4cba-8fed-ba9876543210", "name": "The Archive"},
+        "scopes": ["check:read", "check:write"],
+        "created_at": "2026-01-05T12:00:00.000000Z",
+        "expires_at": "2027-01-05T12:00:00.000000Z",
+        "limits": {
+            "requests_per_minute": 600,
+            "checks_per_hour": 6000,
+            "file_max_bytes": 31457280,
+            "picture_max_pixels": 80000000,
+            "check_kept_hours": 168,
+            "import_max_files": 500,
+            "import_max_bytes": 4294967296,
+            "storage_quota_bytes": 10737418240,
+            "storage_used_bytes": 2457600,
+        },
+    },
+    status_codes=["200"],
+)

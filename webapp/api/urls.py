@@ -1,0 +1,55 @@
+"""Addresses of the API: none ends with a slash, so that no request to one is redirected."""
+
+from __future__ import annotations
+
+import uuid
+
+from django.urls import include, path, register_converter
+
+from webapp.api import documents
+from webapp.api.catalogues import CatalogueDetail, Catalogues, ItemDetail, Items
+from webapp.api.checks import CheckCancel, CheckDetail, CheckReceipt, Checks
+from webapp.api.imports import ImportDetail, ImportRows
+from webapp.api.me import Me
+
+
+class IdConverter:
+    """A UUID, or None for anything else: so the view answers, and asks for a key before it says "not found"."""
+
+    regex = "[^/]+"
+
+    def to_python(self, value: str) -> uuid.UUID | None:
+        """Return the id."""
+        try:
+            found = uuid.UUID(value)
+        except ValueError:
+            return None
+        return found if str(found) == value.lower() else None
+
+    def to_url(self, value: uuid.UUID | str) -> str:
+        """Return the id as it stands in an address."""
+        return str(value)
+
+
+register_converter(IdConverter, "id")
+
+v1 = [
+    path("me", Me.as_view(), name="me"),
+    path("checks", Checks.as_view(), name="checks"),
+    path("checks/<id:check_id>", CheckDetail.as_view(), name="check"),
+    path("checks/<id:check_id>/cancel", CheckCancel.as_view(), name="check-cancel"),
+    path("checks/<id:check_id>/receipt", CheckReceipt.as_view(), name="check-receipt"),
+    path("catalogues", Catalogues.as_view(), name="catalogues"),
+    path("catalogues/<id:catalogue_id>", CatalogueDetail.as_view(), name="catalogue"),
+    path("catalogues/<id:catalogue_id>/items", Items.as_view(), name="items"),
+    path("items/<id:item_id>", ItemDetail.as_view(), name="item"),
+    path("imports/<id:import_id>", ImportDetail.as_view(), name="import"),
+    path("imports/<id:import_id>/rows", ImportRows.as_view(), name="import-rows"),
+]
+
+urlpatterns = [
+    path("v1/", include((v1, "api"))),
+    path("schema/", documents.schema, name="api-schema"),
+    path("docs/", documents.docs, name="api-docs"),
+    path("", documents.guide, name="api-guide"),
+]
