@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from django.contrib.auth.models import AnonymousUser
 from django.db.models import Q, QuerySet
@@ -23,12 +23,14 @@ class SeenCheck:
 
     Attributes:
         picture: whether they see the uploaded picture: whoever sent it, members of its organisation, staff.
-        manage: whether they may cancel it and delete the upload: the same, but not members who only read.
+        manage: whether they may delete the upload: the same, but not members who only read.
+        cancel: whether they may stop it; the same rule as that of its job (``jobs.selectors.job_get``).
     """
 
     check: Check
     picture: bool
     manage: bool
+    cancel: bool
 
     @property
     def has_file(self) -> bool:
@@ -55,10 +57,11 @@ def batch_get(*, batch: uuid.UUID, user: Viewer, visitor_digest: str) -> list[Se
         Http404: there is no such batch.
     """
     checks = Check.objects.select_related("job", "organisation").filter(batch=batch).order_by("created_at", "id")
-    seen = [_seen(check, user, visitor_digest) for check in checks]
-    if not seen:
+    if not checks:
         raise Http404
-    return seen
+    # Sent in one act, they have one sender and one organisation.
+    first = _seen(checks[0], user, visitor_digest)
+    return [replace(first, check=check) for check in checks]
 
 
 def checks_of(*, user: Viewer, visitor_digest: str) -> QuerySet[Check]:
@@ -112,10 +115,16 @@ def is_answered(check: Check) -> bool:
 
 def _seen(check: Check, user: Viewer, visitor_digest: str) -> SeenCheck:
     sender = bool(
-        (user.is_authenticated and (user.is_staff or check.owner_id == user.pk))
+        (user.is_authenticated and check.owner_id == user.pk)
         or (check.visitor_digest and check.visitor_digest == visitor_digest)
     )
-    if sender or not user.is_authenticated or check.organisation is None:
-        return SeenCheck(check, picture=sender, manage=sender)
-    role = check.organisation.memberships.filter(user=user).values_list("role", flat=True).first()
-    return SeenCheck(check, picture=role is not None, manage=role in (Role.OWNER, Role.EDITOR))
+    role = None
+    if user.is_authenticated and not sender and check.organisation is not None:
+        role = check.organisation.memberships.filter(user=user).values_list("role", flat=True).first()
+    editor = sender or role in (Role.OWNER, Role.EDITOR)
+    return SeenCheck(
+        check,
+        picture=editor or role is not None or user.is_staff,
+        manage=editor or user.is_staff,
+        cancel=editor or user.is_superuser,
+    )

@@ -201,9 +201,8 @@ def _media_type(upload: UploadedFile[Any]) -> str:
             % {**name, "size": filesizeformat(size), "limit": filesizeformat(settings.UPLOAD_MAX_BYTES)},
             status=413,
         )
-    head = upload.read(_HEAD_BYTES)
     upload.seek(0)
-    found = sniff(head)
+    found = sniff(upload.read(_HEAD_BYTES))
     if found is None:
         raise ProductError(
             ErrorCode.PICTURE_UNREADABLE,
@@ -235,6 +234,7 @@ def _create(
     organisation: Organisation | None,
     written: list[str],
 ) -> Check:
+    upload.seek(0)
     data = upload.read()
     check_id = uuid.uuid4()
     sha256 = sha256_of(data)

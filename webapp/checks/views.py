@@ -35,7 +35,7 @@ from webapp.checks.selectors import (
 from webapp.checks.services import check_delete, check_submit
 from webapp.checks.storage import has_renditions
 from webapp.errors import ErrorCode, ProductError
-from webapp.jobs.selectors import job_get, job_snapshot
+from webapp.jobs.selectors import job_snapshot
 from webapp.ratelimit import client_address
 from webapp.registry.selectors import registry_size
 from webapp.visitors import ensure_visitor, visitor_digest
@@ -235,15 +235,13 @@ def delete(request: HttpRequest, check_id: uuid.UUID) -> HttpResponse:
 
 def _about(request: HttpRequest, seen: SeenCheck) -> dict[str, Any]:
     """Return what the templates show of a check in any state."""
-    job, may_cancel = job_get(
-        job_id=seen.check.job_id, user=request.user, visitor_digest=visitor_digest(request.session)
-    )
+    job = seen.check.job
     return {
         "check": seen.check,
         "seen": seen,
         "job": job,
         "snapshot": job_snapshot(job),
-        "may_cancel": may_cancel,
+        "may_cancel": seen.cancel,
         "answered": is_answered(seen.check),
         "permalink": request.build_absolute_uri(reverse("checks:detail", args=[seen.check.pk])),
     }
