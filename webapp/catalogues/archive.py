@@ -220,11 +220,9 @@ class Archive:
     def _require_apart(self, entries: list[Entry], directory_start: int) -> None:
         """Refuse entries that share bytes, by which a small archive says it unpacks to a huge one."""
         ordered = sorted(entries, key=lambda entry: entry.offset)
-        ends = [entry.offset + _LOCAL.size + entry.packed for entry in ordered]
-        for entry, end, following in zip(
-            ordered, ends, [*(entry.offset for entry in ordered[1:]), directory_start], strict=True
-        ):
-            if end > following:
+        starts = [*(entry.offset for entry in ordered), directory_start]
+        for entry, following in zip(ordered, starts[1:], strict=True):
+            if entry.offset + _LOCAL.size + entry.packed > following:
                 raise ProductError(
                     ErrorCode.ARCHIVE_UNREADABLE,
                     _("“%(member)s” overlaps another member of “%(name)s”. Make the archive again and send that.")

@@ -6,6 +6,7 @@ from typing import Any
 
 from django import forms
 from django.core.files.uploadedfile import UploadedFile
+from django.core.validators import URLValidator
 from django.db.models import QuerySet
 from django.utils.translation import gettext_lazy as _
 
@@ -63,6 +64,14 @@ class ItemForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscriptable 
         help_text=_("A picture takes on the visibility of the catalogue that it is moved to."),
     )
 
+    source_url = forms.URLField(
+        label=_("Source (address)"),
+        required=False,
+        max_length=500,
+        assume_scheme="https",
+        validators=[URLValidator(schemes=("http", "https"))],
+    )
+
     class Meta:
         model = Work
         fields = ("title", "creator", "licence", "source_url", "external_id")
@@ -70,7 +79,6 @@ class ItemForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscriptable 
             "title": _("Title"),
             "creator": _("Creator"),
             "licence": _("Licence"),
-            "source_url": _("Source (address)"),
             "external_id": _("Your own number"),
         }
 

@@ -21,7 +21,7 @@ from webapp.catalogues.models import Catalogue, CatalogueImport, ImportRow, Impo
 from webapp.catalogues.plan import archive_candidates
 from webapp.catalogues.selectors import import_works
 from webapp.catalogues.table import TABLE_MAX_BYTES, details_problem, table_read
-from webapp.catalogues.uploads import require_room_for_upload, upload_name, upload_store
+from webapp.catalogues.uploads import require_room_for_upload, upload_delete, upload_name, upload_store
 from webapp.errors import ErrorCode, ProductError
 from webapp.files import Area, path_of
 from webapp.jobs.models import Job
@@ -144,7 +144,7 @@ def import_delete(*, catalogue_import: CatalogueImport, actor: User | None) -> D
     Raises:
         ProductError: it is not over, or none of its works is left.
     """
-    catalogue_import = _lock(catalogue_import, upload=False)
+    catalogue_import = _lock(catalogue_import)
     works = import_works(catalogue_import)
     if not works.exists():
         raise ProductError(ErrorCode.CONFLICT, _("No picture of this import is registered."), status=409)
@@ -155,6 +155,24 @@ def import_delete(*, catalogue_import: CatalogueImport, actor: User | None) -> D
         % {"upload": catalogue_import.upload_name, "catalogue": catalogue_import.catalogue.name},
         actor=actor,
     )
+
+
+@transaction.atomic
+def import_discard(*, catalogue_import: CatalogueImport, actor: User | None) -> None:
+    """Delete what was sent for an import that will not be resumed; what it registered stays.
+
+    Raises:
+        ProductError: it is not over.
+    """
+    catalogue_import = _lock(catalogue_import)
+    if catalogue_import.upload_deleted_at is None:
+        upload_delete(catalogue_import)
+        audit(
+            verb="import.discarded",
+            obj=catalogue_import,
+            actor=actor,
+            organisation=catalogue_import.catalogue.organisation,
+        )
 
 
 def _require_within_limits(archive: File[bytes] | None, files: Sequence[File[bytes]]) -> None:
@@ -212,7 +230,7 @@ def _job_create(catalogue_import: CatalogueImport, owner: User | None) -> Job:
     return job
 
 
-def _lock(catalogue_import: CatalogueImport, *, upload: bool = True) -> CatalogueImport:
+def _lock(catalogue_import: CatalogueImport) -> CatalogueImport:
     locked = (
         CatalogueImport.objects.select_for_update(of=("self",))
         .select_related("catalogue__organisation", "job")
@@ -224,16 +242,16 @@ def _lock(catalogue_import: CatalogueImport, *, upload: bool = True) -> Catalogu
         )
     if locked.catalogue.deleted_at:
         raise ProductError(ErrorCode.GONE, _("The catalogue has been deleted."), status=410)
-    if upload and locked.upload_deleted_at:
-        raise ProductError(
-            ErrorCode.GONE, _("The uploaded files have been deleted. Send them again as a new import."), status=410
-        )
     return locked
 
 
 def _start_again(
     catalogue_import: CatalogueImport, rows: QuerySet[ImportRow], verb: str, actor: User | None
 ) -> CatalogueImport:
+    if catalogue_import.upload_deleted_at:
+        raise ProductError(
+            ErrorCode.GONE, _("The uploaded files have been deleted. Send them again as a new import."), status=410
+        )
     ImportRow.objects.filter(pk__in=rows.values("pk")).update(
         state=RowState.PENDING, code="", message="", tries=0, work=None
     )

@@ -97,14 +97,15 @@ def upload_delete(catalogue_import: CatalogueImport) -> None:
 
 
 def require_room_for_upload(organisation: Organisation, needed: int) -> None:
-    """Hold what waits to be imported to as much as the organisation may register.
+    """Hold what waits to be imported to as much as the organisation may register, or one largest upload.
 
     Raises:
         ProductError: it would be more.
     """
     waiting = CatalogueImport.objects.filter(catalogue__organisation=organisation, upload_deleted_at=None)
     used = waiting.aggregate(total=Sum("upload_bytes"))["total"] or 0
-    if used + needed > organisation.storage_quota_bytes:
+    limit = max(organisation.storage_quota_bytes, settings.IMPORT_MAX_BYTES)
+    if used + needed > limit:
         raise ProductError(
             ErrorCode.QUOTA_EXCEEDED,
             _(
@@ -114,7 +115,7 @@ def require_room_for_upload(organisation: Organisation, needed: int) -> None:
             % {
                 "used": filesizeformat(used),
                 "needed": filesizeformat(needed),
-                "limit": filesizeformat(organisation.storage_quota_bytes),
+                "limit": filesizeformat(limit),
             },
             status=413,
         )

@@ -18,6 +18,7 @@ urlpatterns = [
     path("imports/<uuid:import_id>/results.csv", views_imports.import_results, name="import-results"),
     path("imports/<uuid:import_id>/run/", views_imports.import_run, name="import-run"),
     path("imports/<uuid:import_id>/resume/", views_imports.import_resume, name="import-resume"),
+    path("imports/<uuid:import_id>/discard/", views_imports.import_discard, name="import-discard"),
     path("imports/<uuid:import_id>/delete/", views_imports.import_delete, name="import-delete"),
     path("deletions/<uuid:deletion_id>/undo/", views.deletion_undo, name="undo"),
 ]

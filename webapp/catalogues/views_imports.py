@@ -18,11 +18,11 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from webapp.catalogues import imports, selectors
 from webapp.catalogues.forms import UploadForm
-from webapp.catalogues.models import CatalogueImport, RowState
+from webapp.catalogues.models import RowState
 from webapp.catalogues.table import COLUMNS, FILENAME, csv_text
 from webapp.catalogues.uploads import uploads_sort
 from webapp.catalogues.views import just_deleted, person, require_writer
-from webapp.errors import ProductError
+from webapp.errors import ErrorCode, ProductError
 from webapp.jobs.selectors import job_snapshot
 
 ROWS_A_PAGE = 100
@@ -35,7 +35,11 @@ def upload(request: HttpRequest, catalogue_id: uuid.UUID) -> HttpResponse:
     catalogue, may_write = selectors.catalogue_get(user=request.user, catalogue_id=catalogue_id)
     require_writer(may_write)
     form = UploadForm(request.POST or None, request.FILES or None)
+    html = request.accepts("text/html")
     refusal: ProductError | None = None
+    if request.method == "POST" and not form.is_valid() and not html:
+        fields = {name: [str(sentence) for sentence in sentences] for name, sentences in form.errors.items()}
+        raise ProductError(ErrorCode.INVALID, _("Say what to do with the files."), fields=fields)
     if request.method == "POST" and form.is_valid():
         try:
             sent = uploads_sort(form.cleaned_data["uploads"])
@@ -48,12 +52,12 @@ def upload(request: HttpRequest, catalogue_id: uuid.UUID) -> HttpResponse:
                 started_by=person(request),
             )
         except ProductError as error:
-            if not request.accepts("text/html"):
+            if not html:
                 raise
             refusal = error
         else:
             url = reverse("catalogues:import", args=[made.pk])
-            if request.accepts("text/html"):
+            if html:
                 return redirect(url)
             return JsonResponse({"url": url}, status=201)
     context = {
@@ -95,6 +99,7 @@ def import_page(request: HttpRequest, import_id: uuid.UUID) -> HttpResponse:
         "results": [(row, *selectors.row_result(row, found.job.state)) for row in page],
         "valid": counts.get(RowState.VALID, 0),
         "can_run": may_write and final and found.dry_run and kept and bool(counts),
+        "can_discard": may_write and final and kept,
         "can_resume": may_write and selectors.import_can_resume(found),
         "can_delete": may_write and final and selectors.import_works(found).exists(),
         "just_deleted": just_deleted(request),
@@ -129,6 +134,13 @@ def import_resume(request: HttpRequest, import_id: uuid.UUID) -> HttpResponse:
 
 @login_required
 @require_POST
+def import_discard(request: HttpRequest, import_id: uuid.UUID) -> HttpResponse:
+    """Delete what was sent for an import that will not be resumed."""
+    return _act(request, import_id, imports.import_discard, _("The uploaded files are deleted."))
+
+
+@login_required
+@require_POST
 def import_delete(request: HttpRequest, import_id: uuid.UUID) -> HttpResponse:
     """Delete the pictures that an import registered."""
     found, may_write = selectors.import_get(user=request.user, import_id=import_id)
@@ -142,7 +154,7 @@ def import_delete(request: HttpRequest, import_id: uuid.UUID) -> HttpResponse:
     return redirect(f"{page}?deleted={deletion.pk}")
 
 
-def _act(request: HttpRequest, import_id: uuid.UUID, act: Callable[..., CatalogueImport], words: Any) -> HttpResponse:
+def _act(request: HttpRequest, import_id: uuid.UUID, act: Callable[..., object], words: Any) -> HttpResponse:
     found, may_write = selectors.import_get(user=request.user, import_id=import_id)
     require_writer(may_write)
     try:

@@ -2,35 +2,542 @@
 
 from __future__ import annotations
 
+import struct
+from typing import Any
+
 import pytest
+from PIL import ExifTags, Image
 
 from tests.webapp.catalogues.conftest import finish, import_files, import_zip, rows, sent
-from tests.webapp.pictures import flat_png, jpeg, pixels_of, png, zip_of
+from tests.webapp.conftest import Cast
+from tests.webapp.pictures import flat_png, jpeg, png, zip_of
+from webapp import files
 from webapp.accounts.models import AuditEntry
-from webapp.catalogues.imports import import_create
-from webapp.catalogues.models import Catalogue, RowState
-from webapp.registry.models import Work
+from webapp.catalogues import importer
+from webapp.catalogues.imports import import_create, import_resume, import_run_for_real
+from webapp.catalogues.models import Catalogue, CatalogueImport, CatalogueItem, RowState
+from webapp.catalogues.selectors import import_can_resume, import_counts
+from webapp.catalogues.services import catalogue_create, catalogue_delete, items_delete
+from webapp.catalogues.uploads import upload_delete
+from webapp.errors import ErrorCode, ProductError
+from webapp.files import Area
+from webapp.jobs.models import Job, JobState
+from webapp.jobs.runner import execute
+from webapp.jobs.services import job_cancel, job_retry_or_fail
+from webapp.registry.models import Visibility, Work
 
 pytestmark = pytest.mark.django_db
 
+HEADER = "filename,title,creator,licence,source_url,external_id\r\n"
+
+
+def states(catalogue_import: CatalogueImport) -> dict[str, tuple[str, str]]:
+    return {path: (row.state, row.code) for path, row in rows(catalogue_import).items()}
+
 
 def test_it_works(catalogue: Catalogue) -> None:
-    table = (
-        "filename,title,creator,licence,source_url,external_id\r\n"
-        'a.jpg,"Sea, at night",Ada,CC-BY-4.0,https://example.org/a,X-1\r\n'
-    )
+    table = HEADER + 'a.jpg,"Sea, at night",Ada,CC-BY-4.0,https://example.org/a,X-1\r\n'
     data = zip_of({"prints/a.jpg": jpeg(1), "prints/b.png": png(2), "catalogue.csv": table.encode()})
     done = import_zip(catalogue, data)
-    assert done.job.state == "succeeded", done.job.error_message
-    assert {path: row.state for path, row in rows(done).items()} == {
-        "prints/a.jpg": RowState.REGISTERED,
-        "prints/b.png": RowState.REGISTERED,
+    assert done.job.state == JobState.SUCCEEDED, done.job.error_message
+    assert states(done) == {
+        "prints/a.jpg": (RowState.REGISTERED, ""),
+        "prints/b.png": (RowState.REGISTERED, ""),
     }
     work = Work.objects.get(catalogue_item__filename="a.jpg")
     assert (work.title, work.creator, work.licence) == ("Sea, at night", "Ada", "CC-BY-4.0")
     assert (work.source_url, work.external_id) == ("https://example.org/a", "X-1")
     assert (work.width, work.height, work.media_type) == (160, 120, "image/jpeg")
+    assert files.read(Area.WORKS, work.sha256) == jpeg(1)
     assert set(work.fingerprints.values_list("algorithm", flat=True)) == {"pdq-v1", "phash-v1"}
     assert Work.objects.get(catalogue_item__filename="b.png").title == "b"
     assert AuditEntry.objects.filter(verb="import.finished", object_id=str(done.pk)).count() == 1
     assert done.upload_deleted_at is not None
+    assert not files.path_of(Area.IMPORTS, done.upload_key).exists()
+
+
+def test_files_with_a_table_beside_them(catalogue: Catalogue) -> None:
+    table = HEADER + "b.png,Second,,,,\r\nc.png,Third,,,,\r\n,No name,,,,\r\n"
+    done = import_files(catalogue, {"a.jpg": jpeg(1), "b.png": png(2)}, table=sent("t.csv", table.encode()))
+    assert states(done) == {
+        "a.jpg": (RowState.REGISTERED, ""),
+        "b.png": (RowState.REGISTERED, ""),
+        "c.png": (RowState.FAILED, ErrorCode.CSV_MISSING_FILE),
+        "": (RowState.FAILED, ErrorCode.CSV_UNREADABLE),
+    }
+    assert "Line 3" in rows(done)["c.png"].message
+    assert set(Work.objects.values_list("title", flat=True)) == {"a", "Second"}
+
+
+def test_details_sent_with_files(catalogue: Catalogue) -> None:
+    done = import_files(catalogue, {"a.jpg": jpeg(1)}, details=[{"title": "By hand", "creator": ""}])
+    assert done.job.state == JobState.SUCCEEDED
+    assert Work.objects.get().title == "By hand"
+    with pytest.raises(ProductError, match="source_url"):
+        import_files(catalogue, {"b.jpg": jpeg(2)}, details=[{"source_url": "javascript:1"}])
+
+
+def test_each_wrong_member_is_refused_by_itself(catalogue: Catalogue, settings: Any) -> None:
+    settings.UPLOAD_MAX_BYTES = 100_000
+    members = {
+        "good.jpg": jpeg(1),
+        "text.txt": b"hello",
+        "empty.jpg": b"",
+        "cut.jpg": jpeg(2)[:900],
+        "inner.zip": zip_of({"x.jpg": jpeg(3)}),
+        "../escape.jpg": jpeg(4),
+        "secret.jpg": jpeg(5),
+        "big.bmp": bytes(100_001),
+        "__MACOSX/._good.jpg": b"junk",
+        ".DS_Store": b"junk",
+        "Thumbs.db": b"junk",
+    }
+    data = zip_of(members)
+    central = data.rindex(b"PK\x01\x02", 0, data.rindex(b"secret.jpg"))
+    data = data[: central + 8] + struct.pack("<H", 1) + data[central + 10 :]
+    done = import_zip(catalogue, data)
+    assert done.job.state == JobState.SUCCEEDED
+    assert states(done) == {
+        "good.jpg": (RowState.REGISTERED, ""),
+        "text.txt": (RowState.FAILED, ErrorCode.UNSUPPORTED_MEDIA_TYPE),
+        "empty.jpg": (RowState.FAILED, ErrorCode.FILE_EMPTY),
+        "cut.jpg": (RowState.FAILED, ErrorCode.PICTURE_UNREADABLE),
+        "inner.zip": (RowState.FAILED, ErrorCode.ARCHIVE_NESTED),
+        "../escape.jpg": (RowState.FAILED, ErrorCode.ARCHIVE_UNSAFE_PATH),
+        "secret.jpg": (RowState.FAILED, ErrorCode.ARCHIVE_ENCRYPTED),
+        "big.bmp": (RowState.FAILED, ErrorCode.FILE_TOO_LARGE),
+    }
+    assert all(row.message for row in done.rows.filter(state=RowState.FAILED))
+    assert "3 hidden files were ignored." in done.notes
+
+
+def test_a_name_twice_in_the_archive_is_read_once(catalogue: Catalogue) -> None:
+    data = zip_of({"a.jpg": jpeg(1), "b.jpg": jpeg(2)}).replace(b"b.jpg", b"a.jpg")
+    done = import_zip(catalogue, data)
+    assert list(done.rows.order_by("index").values_list("state", "code")) == [
+        (RowState.REGISTERED, ""),
+        (RowState.FAILED, ErrorCode.CONFLICT),
+    ]
+
+
+def test_a_bare_name_that_fits_two_files_refuses_both(catalogue: Catalogue) -> None:
+    data = zip_of({"x/a.jpg": jpeg(1), "y/a.jpg": jpeg(2), "t.csv": (HEADER + "a.jpg,A,,,,").encode()})
+    done = import_zip(catalogue, data)
+    assert [row.code for row in done.rows.all()] == [ErrorCode.CSV_UNREADABLE] * 2
+    assert "fits several files" in done.rows.all()[0].message
+
+
+def test_a_table_in_the_archive_that_cannot_be_read_stops_the_import(catalogue: Catalogue) -> None:
+    done = import_zip(catalogue, zip_of({"a.jpg": jpeg(1), "t.csv": b"title\nA\n"}))
+    assert (done.job.state, done.job.error_code) == (JobState.FAILED, ErrorCode.CSV_UNREADABLE)
+    assert "t.csv" in done.job.error_message
+    assert done.rows.count() == 0
+
+
+def test_two_tables_in_the_archive_stop_the_import(catalogue: Catalogue) -> None:
+    done = import_zip(catalogue, zip_of({"a.jpg": jpeg(1), "t.csv": b"filename", "u.tsv": b"filename"}))
+    assert (done.job.state, done.job.error_code) == (JobState.FAILED, ErrorCode.CSV_UNREADABLE)
+    assert "t.csv, u.tsv" in done.job.error_message
+
+
+def test_a_table_beside_the_archive_is_the_one_that_counts(catalogue: Catalogue) -> None:
+    data = zip_of({"a.jpg": jpeg(1), "t.csv": (HEADER + "a.jpg,Inside,,,,").encode()})
+    done = import_zip(catalogue, data, table=sent("u.csv", (HEADER + "a.jpg,Beside,,,,").encode()))
+    assert Work.objects.get().title == "Beside"
+    assert any("t.csv" in note for note in done.notes)
+
+
+def test_duplicates_are_named(catalogue: Catalogue) -> None:
+    import_files(catalogue, {"first.png": png(1)})
+    done = import_files(
+        catalogue,
+        {
+            "same-bytes.png": png(1),
+            "same-pixels.png": png(1, compress_level=1),
+            "new.png": png(2),
+            "new-again.png": png(2),
+            "new-pixels.png": png(2, compress_level=1),
+        },
+    )
+    found = rows(done)
+    work = Work.objects.get(title="first")
+    assert states(done) == {
+        "same-bytes.png": (RowState.DUPLICATE, "same_bytes"),
+        "same-pixels.png": (RowState.DUPLICATE, "same_pixels"),
+        "new.png": (RowState.REGISTERED, ""),
+        "new-again.png": (RowState.DUPLICATE, "same_bytes"),
+        "new-pixels.png": (RowState.DUPLICATE, "same_pixels"),
+    }
+    assert found["same-bytes.png"].work == found["same-pixels.png"].work == work
+    assert "“first”" in found["same-bytes.png"].message
+    assert found["new-again.png"].work == found["new.png"].work
+    assert "“new.png” in this upload" in found["new-again.png"].message
+    assert "“new.png” in this upload" in found["new-pixels.png"].message
+    assert Work.objects.count() == CatalogueItem.objects.count() == 2
+
+
+def test_twins_in_different_chunks_are_named_too(catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importer, "CHUNK_ROWS", 1)
+    for dry_run in (True, False):
+        done = import_files(
+            catalogue, {"a.png": png(1), "b.png": png(1), "c.png": png(1, compress_level=1)}, dry_run=dry_run
+        )
+        assert [row.state for row in rows(done).values()][1:] != [RowState.FAILED] * 2
+        assert "“a.png” in this upload" in rows(done)["b.png"].message
+        assert "“a.png” in this upload" in rows(done)["c.png"].message
+
+
+def test_another_organisation_may_register_the_same_picture(catalogue: Catalogue, cast: Cast) -> None:
+    other = catalogue_create(
+        organisation=cast.elsewhere, name="Prints", visibility=Visibility.PUBLIC, actor=cast.outsider
+    )
+    for each in (catalogue, other):
+        assert states(import_files(each, {"a.jpg": jpeg(1)})) == {"a.jpg": (RowState.REGISTERED, "")}
+
+
+def test_a_picture_too_simple_is_registered_without_fingerprints(catalogue: Catalogue) -> None:
+    done = import_files(catalogue, {"flat.png": flat_png()})
+    assert "Too simple" in rows(done)["flat.png"].message
+    assert Work.objects.get().fingerprints.count() == 0
+
+
+def test_camera_data_is_not_in_the_copies(catalogue: Catalogue) -> None:
+    exif = Image.Exif()
+    exif[ExifTags.Base.ImageDescription] = "secret-place"
+    import_files(catalogue, {"a.jpg": jpeg(1, exif=exif)})
+    work = Work.objects.get()
+    assert b"secret-place" in files.read(Area.WORKS, work.sha256)
+    for size in ("thumb", "full"):
+        assert b"secret-place" not in files.read(Area.DERIVED, f"{work.sha256}-{size}.jpg")
+
+
+def test_visibility_is_the_catalogues(cast: Cast) -> None:
+    hidden = catalogue_create(
+        organisation=cast.organisation, name="Hidden", visibility=Visibility.RECORD_ONLY, actor=cast.owner
+    )
+    import_files(hidden, {"a.jpg": jpeg(1)})
+    assert Work.objects.get().visibility == Visibility.RECORD_ONLY
+
+
+# --- What is refused before it begins ---
+
+
+@pytest.mark.parametrize(
+    ("options", "code"),
+    [
+        ({}, ErrorCode.FILE_MISSING),
+        ({"archive": sent("x.zip", b"no")}, ErrorCode.ARCHIVE_UNREADABLE),
+        ({"archive": sent("x.zip", zip_of({"__MACOSX/a.jpg": b"", "f/": b""}))}, ErrorCode.FILE_MISSING),
+        ({"files": [sent("a.jpg", b"x")], "table": sent("t.csv", b"title")}, ErrorCode.CSV_UNREADABLE),
+        ({"files": [sent(f"{n}.jpg", b"x") for n in range(4)]}, ErrorCode.TOO_MANY_FILES),
+        ({"files": [sent("a.jpg", bytes(60_000)), sent("b.jpg", bytes(60_000))]}, ErrorCode.FILE_TOO_LARGE),
+        ({"archive": sent("x.zip", bytes(100_001))}, ErrorCode.ARCHIVE_TOO_LARGE),
+        ({"archive": sent("x.zip", zip_of({f"{n}": b"" for n in range(6)}))}, ErrorCode.TOO_MANY_FILES),
+    ],
+)
+def test_refusals_leave_nothing_behind(
+    catalogue: Catalogue, settings: Any, options: dict[str, Any], code: ErrorCode
+) -> None:
+    settings.IMPORT_MAX_FILES, settings.IMPORT_MAX_BYTES, settings.IMPORT_MAX_ROWS = 3, 100_000, 5
+    with pytest.raises(ProductError) as refused:
+        import_create(catalogue=catalogue, started_by=None, **options)
+    assert refused.value.code == code
+    assert CatalogueImport.objects.count() == Job.objects.count() == 0
+    assert list(files.keys_older_than(Area.IMPORTS, -10)) == []
+
+
+def test_one_large_file_among_many_is_a_refused_row(catalogue: Catalogue, settings: Any) -> None:
+    settings.UPLOAD_MAX_BYTES = 50_000
+    done = import_files(catalogue, {"a.jpg": jpeg(1), "big.bmp": bytes(50_001)})
+    assert states(done) == {
+        "a.jpg": (RowState.REGISTERED, ""),
+        "big.bmp": (RowState.FAILED, ErrorCode.FILE_TOO_LARGE),
+    }
+
+
+def test_names_are_never_paths(catalogue: Catalogue, tmp_path: Any) -> None:
+    done = import_files(catalogue, {"../../../../tmp/evil.jpg": jpeg(1), "CON\0.jpg": jpeg(2)})
+    assert [row.state for row in done.rows.all()] == [RowState.REGISTERED] * 2
+    assert {row.filename for row in done.rows.all()} == {"evil.jpg", "CON\N{REPLACEMENT CHARACTER}.jpg"}
+
+
+# --- Quota ---
+
+
+def test_the_quota_refuses_what_does_not_fit_and_can_be_tried_again(catalogue: Catalogue, cast: Cast) -> None:
+    one, two = jpeg(1), jpeg(2)
+    cast.organisation.storage_quota_bytes = len(one) + len(two) - 1
+    cast.organisation.save()
+    uploads = {"a.jpg": one}
+    import_files(catalogue, uploads)
+    done = import_files(catalogue, {"b.jpg": two, "a.jpg": one})
+    assert states(done) == {
+        "b.jpg": (RowState.FAILED, ErrorCode.QUOTA_EXCEEDED),
+        "a.jpg": (RowState.DUPLICATE, "same_bytes"),
+    }
+    assert "The Archive uses" in rows(done)["b.jpg"].message
+    assert import_can_resume(done)
+    cast.organisation.storage_quota_bytes *= 2
+    cast.organisation.save()
+    done = finish(import_resume(catalogue_import=done, actor=cast.owner))
+    assert states(done)["b.jpg"] == (RowState.REGISTERED, "")
+    assert not import_can_resume(done)
+
+
+def test_uploads_that_wait_have_a_limit(catalogue: Catalogue, cast: Cast, settings: Any) -> None:
+    settings.IMPORT_MAX_BYTES = cast.organisation.storage_quota_bytes = int(1.5 * len(jpeg(1)))
+    cast.organisation.save()
+    import_create(catalogue=catalogue, files=[sent("a.jpg", jpeg(1))], started_by=None)
+    with pytest.raises(ProductError, match="wait to be imported") as refused:
+        import_create(catalogue=catalogue, files=[sent("b.jpg", jpeg(2))], started_by=None)
+    assert refused.value.code == ErrorCode.QUOTA_EXCEEDED
+
+
+# --- Dry run ---
+
+
+def test_a_dry_run_registers_nothing_and_then_does_without_a_second_upload(catalogue: Catalogue, cast: Cast) -> None:
+    import_files(catalogue, {"old.png": png(9)})
+    data = zip_of(
+        {"a.png": png(1), "b.png": png(1, compress_level=1), "c.png": png(9), "d.txt": b"x", "flat.png": flat_png()}
+    )
+    dry = import_zip(catalogue, data, dry_run=True)
+    assert states(dry) == {
+        "a.png": (RowState.VALID, ""),
+        "b.png": (RowState.DUPLICATE, "same_pixels"),
+        "c.png": (RowState.DUPLICATE, "same_bytes"),
+        "d.txt": (RowState.FAILED, ErrorCode.UNSUPPORTED_MEDIA_TYPE),
+        "flat.png": (RowState.VALID, ""),
+    }
+    assert Work.objects.count() == 1
+    assert AuditEntry.objects.filter(verb="import.checked").count() == 1
+    predicted = {
+        path: (RowState.REGISTERED if state == RowState.VALID else state, code)
+        for path, (state, code) in states(dry).items()
+    }
+    real = finish(import_run_for_real(catalogue_import=dry, actor=cast.owner))
+    assert states(real) == predicted
+    assert Work.objects.count() == 3
+    assert real.upload_deleted_at is not None
+    with pytest.raises(ProductError, match="not a dry run"):
+        import_run_for_real(catalogue_import=real, actor=cast.owner)
+
+
+def test_a_dry_run_counts_the_quota(catalogue: Catalogue, cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importer, "CHUNK_ROWS", 1)
+    sizes = len(jpeg(1)) + len(jpeg(2)) + len(jpeg(3))
+    cast.organisation.storage_quota_bytes = sizes - 1
+    cast.organisation.save()
+    dry = import_files(catalogue, {"a.jpg": jpeg(1), "b.jpg": jpeg(2), "c.jpg": jpeg(3)}, dry_run=True)
+    assert [state for state, _code in states(dry).values()].count(RowState.VALID) == 2
+    assert states(dry)["c.jpg"] == (RowState.FAILED, ErrorCode.QUOTA_EXCEEDED)
+    cast.organisation.storage_quota_bytes = sizes
+    cast.organisation.save()
+    real = finish(import_run_for_real(catalogue_import=dry, actor=cast.owner))
+    assert states(real)["c.jpg"] == (RowState.REGISTERED, "")
+
+
+def test_a_dry_run_whose_upload_is_gone_cannot_run(catalogue: Catalogue, cast: Cast) -> None:
+    dry = import_files(catalogue, {"a.jpg": jpeg(1)}, dry_run=True)
+    upload_delete(dry)
+    with pytest.raises(ProductError, match="have been deleted") as refused:
+        import_run_for_real(catalogue_import=dry, actor=cast.owner)
+    assert refused.value.code == ErrorCode.GONE
+
+
+# --- Slices, cancelling, resuming ---
+
+
+@pytest.fixture
+def slices_of_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every slice do one row."""
+    monkeypatch.setattr(importer, "SLICE_SECONDS", 0.0)
+    monkeypatch.setattr(importer, "CHUNK_ROWS", 1)
+
+
+def test_slices_hand_back(catalogue: Catalogue, slices_of_one: None) -> None:
+    made = import_create(
+        catalogue=catalogue, files=[sent(f"{n}.jpg", jpeg(n)) for n in range(3)], started_by=None
+    )
+    counts = []
+    while not Job.objects.get(pk=made.job_id).is_final:
+        execute(str(made.job_id))
+        counts.append(Work.objects.count())
+    assert counts == [1, 2, 3, 3]
+    assert Job.objects.get(pk=made.job_id).claim == 4
+
+
+def test_cancel_keeps_what_is_done_and_resume_does_the_rest(
+    catalogue: Catalogue, cast: Cast, slices_of_one: None
+) -> None:
+    made = import_create(
+        catalogue=catalogue, files=[sent(f"{n}.jpg", jpeg(n)) for n in range(4)], started_by=cast.owner
+    )
+    execute(str(made.job_id))
+    execute(str(made.job_id))
+    job_cancel(job=made.job)
+    made.job.refresh_from_db()
+    assert made.job.state == JobState.CANCELLED
+    assert import_counts(made) == {"registered": 2, "not_done": 2}
+    assert import_can_resume(made)
+    done = finish(import_resume(catalogue_import=made, actor=cast.owner))
+    assert import_counts(done) == {"registered": 4}
+    assert Work.objects.count() == 4
+    with pytest.raises(ProductError):
+        import_resume(catalogue_import=done, actor=cast.owner)
+
+
+def test_cancel_is_heard_while_it_runs(catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = import_create(
+        catalogue=catalogue, files=[sent(f"{n}.jpg", jpeg(n)) for n in range(3)], started_by=None
+    )
+    monkeypatch.setattr(importer, "CHUNK_ROWS", 1)
+    monkeypatch.setattr("webapp.jobs.services._REPORT_EVERY_SECONDS", 0.0)
+    original = importer._do_chunk
+
+    def cancel_after_one(*args: Any) -> None:
+        original(*args)
+        job_cancel(job=made.job)
+
+    monkeypatch.setattr(importer, "_do_chunk", cancel_after_one)
+    execute(str(made.job_id))
+    made.job.refresh_from_db()
+    assert made.job.state == JobState.CANCELLED
+    assert import_counts(made) == {"registered": 1, "not_done": 2}
+
+
+def test_a_running_import_cannot_be_resumed(catalogue: Catalogue, cast: Cast) -> None:
+    made = import_create(catalogue=catalogue, files=[sent("a.jpg", jpeg(1))], started_by=None)
+    with pytest.raises(ProductError, match="still running"):
+        import_resume(catalogue_import=made, actor=cast.owner)
+
+
+def test_deleting_the_catalogue_stops_the_import(catalogue: Catalogue, cast: Cast, slices_of_one: None) -> None:
+    made = import_create(
+        catalogue=catalogue, files=[sent(f"{n}.jpg", jpeg(n)) for n in range(2)], started_by=None
+    )
+    execute(str(made.job_id))
+    catalogue_delete(catalogue=catalogue, actor=cast.owner)
+    made.job.refresh_from_db()
+    assert made.job.state == JobState.CANCELLED
+    assert Work.objects.live().count() == 0
+    with pytest.raises(ProductError, match="has been deleted"):
+        import_resume(catalogue_import=made, actor=cast.owner)
+
+
+def test_an_import_into_a_catalogue_deleted_meanwhile_registers_nothing(
+    catalogue: Catalogue, cast: Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = import_create(catalogue=catalogue, files=[sent("a.jpg", jpeg(1))], started_by=None)
+    original = importer._prepare
+
+    def delete_then_prepare(*args: Any) -> Any:
+        Catalogue.objects.filter(pk=catalogue.pk).update(deleted_at=made.created_at)
+        return original(*args)
+
+    monkeypatch.setattr(importer, "_prepare", delete_then_prepare)
+    execute(str(made.job_id))
+    made.job.refresh_from_db()
+    assert (made.job.state, made.job.error_code) == (JobState.FAILED, ErrorCode.GONE)
+    assert Work.objects.count() == 0
+
+
+def test_a_lost_upload_is_said(catalogue: Catalogue) -> None:
+    made = import_create(catalogue=catalogue, archive=sent("p.zip", zip_of({"a.jpg": jpeg(1)})), started_by=None)
+    files.delete(Area.IMPORTS, made.upload_key)
+    done = finish(made)
+    assert (done.job.state, done.job.error_code) == (JobState.FAILED, ErrorCode.GONE)
+
+
+# --- Processes that die ---
+
+
+class Died(BaseException):
+    """Stands for the death of a process: nothing catches it."""
+
+
+def test_a_picture_that_kills_the_process_is_refused_and_the_rest_is_done(
+    catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deadly = {jpeg(2), jpeg(5)}
+    original = importer.decode
+    deaths = 0
+
+    def decode(data: bytes, limits: Any) -> Any:
+        nonlocal deaths
+        if data in deadly:
+            deaths += 1
+            raise Died
+        return original(data, limits)
+
+    monkeypatch.setattr(importer, "decode", decode)
+    made = import_create(
+        catalogue=catalogue, files=[sent(f"{n}.jpg", jpeg(n)) for n in range(7)], started_by=None
+    )
+    for _attempt in range(60):
+        try:
+            execute(str(made.job_id))
+        except Died:
+            # What jobs_recover does with a job whose lease has passed.
+            job_retry_or_fail(job=Job.objects.get(pk=made.job_id), code=ErrorCode.WORKER_LOST, message="lost")
+        if Job.objects.get(pk=made.job_id).is_final:
+            break
+    made = CatalogueImport.objects.select_related("job").get(pk=made.pk)
+    assert made.job.state == JobState.SUCCEEDED, made.job.error_message
+    assert states(made) == {
+        f"{n}.jpg": (RowState.FAILED, ErrorCode.WORKER_LOST) if n in (2, 5) else (RowState.REGISTERED, "")
+        for n in range(7)
+    }
+    assert deaths == 2 * importer.TRIES_IN_ALL - 2
+    assert import_can_resume(made)
+
+
+def test_losses_that_are_nobodys_fault_refuse_nothing(catalogue: Catalogue, cast: Cast) -> None:
+    """Two kills at a chunk, for instance by two restarts of the machine, still import every row."""
+    made = import_create(
+        catalogue=catalogue, files=[sent(f"{n}.jpg", jpeg(n)) for n in range(3)], started_by=None
+    )
+    made.rows.update(tries=importer.TRIES_TOGETHER)
+    assert import_counts(finish(made)) == {"registered": 3}
+
+
+def test_a_process_that_lost_its_claim_writes_nothing(catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = import_create(catalogue=catalogue, files=[sent("a.jpg", jpeg(1))], started_by=None)
+    original = importer._prepare
+
+    def lose_claim(*args: Any) -> Any:
+        Job.objects.filter(pk=made.job_id).update(claim=99)
+        return original(*args)
+
+    monkeypatch.setattr(importer, "_prepare", lose_claim)
+    execute(str(made.job_id))
+    assert Work.objects.count() == CatalogueItem.objects.count() == 0
+    assert states(made) == {"a.jpg": (RowState.PENDING, "")}
+
+
+def test_a_finished_import_that_runs_again_changes_nothing(catalogue: Catalogue) -> None:
+    done = import_files(catalogue, {"a.jpg": jpeg(1)})
+    Job.objects.filter(pk=done.job_id).update(state=JobState.QUEUED, finished_at=None)
+    done = finish(done)
+    assert states(done) == {"a.jpg": (RowState.REGISTERED, "")}
+    assert Work.objects.count() == 1
+    assert AuditEntry.objects.filter(verb="import.finished").count() == 1
+
+
+def test_what_was_deleted_can_be_imported_again(catalogue: Catalogue, cast: Cast) -> None:
+    import_files(catalogue, {"a.jpg": jpeg(1)})
+    items_delete(
+        catalogue=catalogue, item_ids=CatalogueItem.objects.values_list("pk", flat=True), actor=cast.owner
+    )
+    assert states(import_files(catalogue, {"a.jpg": jpeg(1)})) == {"a.jpg": (RowState.REGISTERED, "")}
+    assert Work.objects.live().count() == 1
+
+
+def test_many_pictures_do_not_ask_the_database_one_by_one(
+    catalogue: Catalogue, django_assert_max_num_queries: Any
+) -> None:
+    uploads = [sent(f"{n}.jpg", jpeg(n)) for n in range(20)]
+    made = import_create(catalogue=catalogue, files=uploads, started_by=None)
+    with django_assert_max_num_queries(75):
+        execute(str(made.job_id))
+    assert Work.objects.count() == 20

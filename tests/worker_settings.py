@@ -1,0 +1,10 @@
+"""The tests' settings for a worker that runs beside a test, in a process of its own, on that test's data."""
+
+import os
+from pathlib import Path
+
+from tests.settings import *  # noqa: F403
+from tests.settings import DATABASES
+
+DATABASES["default"]["NAME"] = os.environ["TEST_DATABASE"]
+MEDIA_ROOT = Path(os.environ["TEST_MEDIA"])
