@@ -192,7 +192,7 @@ class ApiSchema(AutoSchema):
         if self.method == "GET":
             responses["304"] = {
                 "description": "Nothing has changed since the answer with that `ETag`.",
-                "headers": self._headers([*_ALWAYS, "ETag"]),
+                "headers": self._headers([name for name in good if name != "Link"]),
             }
         responses |= self._refusals(refusals, has_ids="{" in path)
         operation["responses"] = {status: responses[status] for status in sorted(responses)}
