@@ -11,6 +11,7 @@ import pdqhash
 
 from provenance.hashing.code import Fingerprint, HashCode
 from provenance.hashing.dihedral import dihedral
+from provenance.hashing.reduce import reduced
 
 RGB = npt.NDArray[np.uint8]
 
@@ -27,7 +28,7 @@ class Pdq:
         """Return one fingerprint for each uint8 [H,W,3] sRGB picture."""
         fingerprints = []
         for picture in pictures:
-            bits, percent = pdqhash.compute(np.ascontiguousarray(picture))
+            bits, percent = pdqhash.compute(np.ascontiguousarray(reduced(picture)))
             quality = percent / 100
             fingerprints.append(
                 Fingerprint(HashCode.from_array(self.algorithm, bits), quality, quality >= self.minimum_quality)
@@ -36,4 +37,4 @@ class Pdq:
 
     def hash_dihedral(self, picture: RGB) -> list[HashCode]:
         """Return the codes of the picture's eight variants in the order of ``dihedral.TRANSFORMS``."""
-        return [fingerprint.code for fingerprint in self.hash(dihedral(picture))]
+        return [fingerprint.code for fingerprint in self.hash(dihedral(reduced(picture)))]

@@ -13,6 +13,7 @@ from scipy.fft import dctn
 
 from provenance.hashing.code import Fingerprint, HashCode
 from provenance.hashing.dihedral import dihedral
+from provenance.hashing.reduce import reduced
 
 RGB = npt.NDArray[np.uint8]
 
@@ -27,11 +28,11 @@ class PHash:
 
     def hash(self, pictures: Sequence[RGB]) -> list[Fingerprint]:
         """Return one fingerprint for each uint8 [H,W,3] sRGB picture."""
-        return [self._hash(picture) for picture in pictures]
+        return [self._hash(reduced(picture)) for picture in pictures]
 
     def hash_dihedral(self, picture: RGB) -> list[HashCode]:
         """Return the codes of the picture's eight variants in the order of ``dihedral.TRANSFORMS``."""
-        return [fingerprint.code for fingerprint in self.hash(dihedral(picture))]
+        return [fingerprint.code for fingerprint in self.hash(dihedral(reduced(picture)))]
 
     def _hash(self, picture: RGB) -> Fingerprint:
         small = Image.fromarray(picture).convert("L").resize((32, 32), Image.Resampling.LANCZOS)

@@ -14,6 +14,7 @@ from skimage import data
 from provenance.hashing.code import hamming
 from provenance.hashing.dihedral import TRANSFORMS, dihedral
 from provenance.hashing.hasher import HASHERS, Hasher
+from provenance.hashing.reduce import reduced
 
 VECTORS = Path(__file__).resolve().parents[2] / "vectors" / "hashes.json"
 RGB = npt.NDArray[np.uint8]
@@ -85,3 +86,21 @@ def test_photographs_are_usable(hasher: Hasher) -> None:
     for found in hasher.hash([data.astronaut(), data.coffee(), data.chelsea()]):
         assert found.usable
         assert 0.5 <= found.quality <= 1
+
+
+@pytest.mark.parametrize("factor", [3, 5])
+def test_a_large_picture_has_nearly_the_code_of_its_small_copy(hasher: Hasher, factor: int) -> None:
+    """It is reduced first, so that time and memory do not grow with it."""
+    small = data.astronaut()
+    large = cv2.resize(small, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC).astype(np.uint8)
+    of_small, of_large = (found.code for found in hasher.hash([small, large]))
+    assert hamming(of_small, of_large) <= hasher.length // 32
+    assert hasher.hash_dihedral(large)[0] == of_large
+
+
+def test_pictures_of_ordinary_size_are_hashed_as_they_are() -> None:
+    picture = np.zeros((1023, 700, 3), np.uint8)
+    assert reduced(picture) is picture
+    assert reduced(np.zeros((1024, 700, 3), np.uint8)).shape == (512, 350, 3)
+    assert reduced(np.zeros((8000, 10_000, 3), np.uint8)).shape == (422, 527, 3)
+    assert reduced(np.zeros((9000, 130, 3), np.uint8)).shape == (4500, 65, 3)
