@@ -11,11 +11,12 @@ from django.urls import path
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "webapp.settings")
 http = get_asgi_application()
 
-from webapp.jobs.consumers import JobConsumer  # noqa: E402 - models exist only after the line above
+from webapp.bodies import BodyLimit  # noqa: E402 - settings and models exist only after the line above
+from webapp.jobs.consumers import JobConsumer  # noqa: E402
 
 application = ProtocolTypeRouter(
     {
-        "http": http,
+        "http": BodyLimit(http),
         "websocket": AllowedHostsOriginValidator(
             AuthMiddlewareStack(
                 URLRouter([path("ws/jobs/<uuid:job_id>/", JobConsumer.as_asgi())])  # type: ignore[list-item, arg-type]
