@@ -46,12 +46,16 @@ def sha256_of(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def write(area: Area, key: str, data: bytes) -> Path:
-    """Store bytes under a key so that a crash leaves either the whole file or none; return its path."""
-    return write_chunks(area, key, (data,))
+def write(area: Area, key: str, data: bytes, *, durable: bool = True) -> Path:
+    """Store bytes under a key so that a crash leaves either the whole file or none; return its path.
+
+    Args:
+        durable: False for what can be made again, and so need not be on the disk before this returns.
+    """
+    return write_chunks(area, key, (data,), durable=durable)
 
 
-def write_chunks(area: Area, key: str, chunks: Iterable[bytes]) -> Path:
+def write_chunks(area: Area, key: str, chunks: Iterable[bytes], *, durable: bool = True) -> Path:
     """Like :func:`write`, for what is too large for memory or comes piece by piece."""
     target = path_of(area, key)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -60,8 +64,9 @@ def write_chunks(area: Area, key: str, chunks: Iterable[bytes]) -> Path:
         with os.fdopen(descriptor, "wb") as handle:
             for chunk in chunks:
                 handle.write(chunk)
-            handle.flush()
-            os.fsync(handle.fileno())
+            if durable:
+                handle.flush()
+                os.fsync(handle.fileno())
         os.replace(temporary, target)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)

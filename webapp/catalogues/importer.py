@@ -47,7 +47,7 @@ from webapp.registry.storage import quota_error, storage_used
 SLICE_SECONDS = 3.0
 CHUNK_ROWS = 32
 CHUNK_BYTES = 48 * 1024**2
-# Pictures decoded and not yet hashed; decoding waits while there are more pixels in them.
+# While more pixels than these are being hashed, nothing more is decoded: both take memory.
 PIXELS_IN_HAND = 24_000_000
 # A row that was in hand so often when the process died is tried alone, and once more so often is refused.
 TRIES_TOGETHER = 2
@@ -214,7 +214,7 @@ def _prepare(
             futures.append(future)
             in_hand.append((future, picture.pixels.size // 3))
             del picture
-            while len(in_hand) > 1 and sum(pixels for _future, pixels in in_hand) > PIXELS_IN_HAND:
+            while sum(pixels for _future, pixels in in_hand) > PIXELS_IN_HAND:
                 in_hand.pop(0)[0].exception()
         return [_result(future) if isinstance(future, Future) else future for future in futures]
 

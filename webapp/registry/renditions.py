@@ -53,13 +53,20 @@ def rendition_read(sha256: str, size: Size) -> bytes:
     Raises:
         FileNotFoundError: the registered file itself is gone.
     """
-    key = rendition_key(sha256, size)
+    data = _read(sha256, size)
+    if data:
+        return data
+    with _remaking:
+        limits = Limits(max_bytes=settings.UPLOAD_MAX_BYTES, max_pixels=settings.UPLOAD_MAX_PIXELS)
+        made = renditions_make(decode(files.read(Area.WORKS, sha256), limits).pixels)
+        for other, data in made.items():
+            files.write(Area.DERIVED, rendition_key(sha256, other), data, durable=False)
+    return made[size]
+
+
+def _read(sha256: str, size: Size) -> bytes:
+    """Return a copy's bytes; none where it is gone, or empty after a power cut."""
     try:
-        return files.read(Area.DERIVED, key)
+        return files.read(Area.DERIVED, rendition_key(sha256, size))
     except FileNotFoundError:
-        with _remaking:
-            limits = Limits(max_bytes=settings.UPLOAD_MAX_BYTES, max_pixels=settings.UPLOAD_MAX_PIXELS)
-            made = renditions_make(decode(files.read(Area.WORKS, sha256), limits).pixels)
-            for other, data in made.items():
-                files.write(Area.DERIVED, rendition_key(sha256, other), data)
-        return made[size]
+        return b""

@@ -137,7 +137,7 @@ def works_register(
     for work, draft in made:
         files.write(Area.WORKS, work.sha256, draft.data)
         for rendition, data in draft.renditions.items():
-            files.write(Area.DERIVED, rendition_key(work.sha256, rendition), data)
+            files.write(Area.DERIVED, rendition_key(work.sha256, rendition), data, durable=False)
     Work.objects.bulk_create([work for work, _draft in made])
     FingerprintRow.objects.bulk_create(
         _fingerprint_row(work, fingerprint)

@@ -109,6 +109,8 @@ def test_a_lost_copy_is_made_again(cast: Cast, work: Work) -> None:
         files.delete(Area.DERIVED, f"{work.sha256}-{size}.jpg")
     assert cast.client("anonymous").get(image(work, "thumb")).content == before
     assert files.path_of(Area.DERIVED, f"{work.sha256}-full.jpg").exists()
+    files.write(Area.DERIVED, f"{work.sha256}-thumb.jpg", b"")
+    assert cast.client("anonymous").get(image(work, "thumb")).content == before
 
 
 def test_a_lost_file_is_not_found(cast: Cast, work: Work) -> None:
