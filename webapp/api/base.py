@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, cast
 
 from django.utils.cache import patch_vary_headers
 from django.utils.http import parse_etags, quote_etag
+from rest_framework.parsers import BaseParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -33,6 +34,8 @@ class ApiView(APIView):
     tag: ClassVar[str]
     schema = ApiSchema()
     metadata_class = None
+    # Those that take files name their parser; what others are sent is not read.
+    parser_classes: Sequence[type[BaseParser]] = ()
     allowance: Allowance | None = None
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:

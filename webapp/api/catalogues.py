@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 from drf_spectacular.utils import OpenApiResponse
 from rest_framework import serializers
+from rest_framework.parsers import MultiPartParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -141,6 +142,7 @@ class Items(ApiView):
 
     tag = "Catalogues"
     scopes: ClassVar = {"GET": Scope.CATALOGUE_READ, "POST": Scope.CATALOGUE_WRITE}
+    parser_classes = (MultiPartParser,)
     order = Order(CatalogueItem, ("-created_at", "id"))
 
     @describe(

@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable
 from datetime import timedelta
 from functools import wraps
-from typing import Any, Concatenate, TypeVar
+from typing import Any, Concatenate, TypeVar, cast
 
 from django.core.files.base import File
 from django.db import connection, transaction
@@ -79,15 +79,14 @@ def digest_of(request: Request) -> str:
     Raises:
         APIException: the body cannot be read.
     """
-    body, files = request.data, request.FILES
-    fields: Any = body
-    if isinstance(body, QueryDict):
-        fields = sorted((name, body.getlist(name)) for name in body if name not in files)
-    parts = [
-        (name, upload.name, _sha256_of_file(upload)) for name in sorted(files) for upload in files.getlist(name)
-    ]
-    whole = [request.method, request.get_full_path(), fields, parts]
-    return sha256_of(json.dumps(whole, sort_keys=True).encode())
+    fields: list[Any] = []
+    if request.parsers:
+        form, files = cast(QueryDict, request.data), request.FILES
+        fields = [(name, form.getlist(name)) for name in sorted(form) if name not in files]
+        fields += [
+            (name, upload.name, _sha256_of_file(upload)) for name in sorted(files) for upload in files.getlist(name)
+        ]
+    return sha256_of(json.dumps([request.method, request.get_full_path(), fields]).encode())
 
 
 def records_purge() -> int:

@@ -52,7 +52,7 @@ class MetadataField(serializers.CharField):
         """
         try:
             given = json.loads(super().to_internal_value(data))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise serializers.ValidationError(_("Not JSON: %(reason)s.") % {"reason": error}) from error
         details = DetailsSerializer(data=given, many=True)
         details.is_valid(raise_exception=True)
@@ -186,6 +186,7 @@ start_is_described = describe(
             ErrorCode.TOO_MANY_FILES,
             ErrorCode.QUOTA_EXCEEDED,
         ),
+        415: (ErrorCode.UNSUPPORTED_MEDIA_TYPE,),
     },
     headers=("Location",),
 )

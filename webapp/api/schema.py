@@ -98,7 +98,6 @@ _SHARED: dict[int, tuple[str, str, tuple[ErrorCode, ...]]] = {
 _WRITES: Refusals = {
     400: (ErrorCode.INVALID,),
     409: (ErrorCode.IDEMPOTENCY_BUSY,),
-    415: (ErrorCode.UNSUPPORTED_MEDIA_TYPE,),
     422: (ErrorCode.IDEMPOTENCY_MISMATCH,),
 }
 _HEADERS_OF_STATUS = {
