@@ -135,7 +135,7 @@ def time_checks(running: Site, partner: Partner, registered: list[bytes], strang
         list(pool.map(lambda upload: partner.check(upload[1]), uploads))
     rate = len(uploads) / (time.perf_counter() - started)
     walls = [check["wall_s"] for _known, check in found]
-    right = sum((check["verdict"] in ("registered", "probably_registered")) == known for known, check in found)
+    right = sum((check["verdict"]["code"] in ("registered", "probably_registered")) == known for known, check in found)
     return {
         "p50": statistics.median(walls),
         "p95": float(np.percentile(walls, 95)),

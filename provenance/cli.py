@@ -10,6 +10,9 @@ import json
 import mimetypes
 import time
 import uuid
+from collections.abc import Callable
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -23,7 +26,7 @@ from provenance.hashing.code import hamming
 from provenance.hashing.hasher import HASHERS
 from provenance.images.decode import DecodeError, Picture, decode
 from provenance.matching.policy import POLICIES
-from provenance.matching.verify import PairKind, verify_pair
+from provenance.matching.verify import PairKind, false_verification_rate, verify_pair
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Is this picture registered, and whose is it?")
 out = Console()
@@ -32,11 +35,24 @@ err = Console(stderr=True)
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 DIFFERENT, BAD_INPUT = 1, 2
 _FOUND = ("registered", "probably_registered")
+_FINAL = ("succeeded", "failed", "cancelled")
+# "Too many requests" and what proxies say of a site that is starting or busy (RFC 9110, RFC 6585).
+_LATER = (429, 502, 503, 504)
+_LONGEST_PAUSE = 30.0
 _WORDS = {
     PairKind.VERIFIED: "One is a copy of the other, whole or in part.",
     PairKind.PARTIAL: "They probably share a part. Look at them side by side.",
-    PairKind.REJECTED: "No common part was found.",
+    PairKind.REJECTED: "Different, as far as can be told: no part that they share was found.",
     PairKind.UNDECIDABLE: "Too plain to tell.",
+}
+
+_DISTANCE_ROWS: dict[str, Callable[[dict[str, Any]], str]] = {
+    "distance": lambda row: f"{row['distance']} of {row['length']} bits",
+    "near, by the published threshold": lambda row: f"up to {row['near_radius']}",
+    "candidate for verification": lambda row: f"up to {row['candidate_radius']}",
+    "different pictures come so near, measured": lambda row: f"{row['false_match_rate_measured']:.1e}",
+    "  its 95 % bound": lambda row: f"{row['false_match_rate_upper_bound']:.1e}",
+    "  fair bits instead (theoretical)": lambda row: f"{row['false_match_rate_binomial_theoretical']:.1e}",
 }
 
 
@@ -46,7 +62,7 @@ def hash_files(
     algorithm: Annotated[str | None, typer.Option(help=f"One of {', '.join(HASHERS)}; all by default.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Print the perceptual hashes of pictures."""
+    """Print the perceptual hashes of pictures, a line each: algorithm, quality from 0 to 1, hash, file."""
     if algorithm is not None and algorithm not in HASHERS:
         _refuse(f"There is no algorithm {algorithm}. Choose one of {', '.join(HASHERS)}.")
     chosen = [HASHERS[algorithm]] if algorithm else list(HASHERS.values())
@@ -71,12 +87,12 @@ def hash_files(
             )
     if as_json:
         out.print_json(json.dumps(rows))
-    elif rows:
-        table = Table("file", "algorithm", "quality", "hash")
+    else:
+        # One line a hash and no frame: a hash must never be broken over two lines.
         for row in rows:
-            words = str(row["hash"]) if row["usable"] else "too simple to fingerprint"
-            table.add_row(str(row["file"]), str(row["algorithm"]), f"{row['quality']:.2f}", words)
-        out.print(table)
+            words = row["hash"] if row["usable"] else "too simple to fingerprint"
+            line = f"{row['algorithm']:<8}  {row['quality']:.2f}  {words}  {row['file']}"
+            out.print(line, markup=False, highlight=False, soft_wrap=True)
     if failed:
         raise typer.Exit(BAD_INPUT)
 
@@ -104,6 +120,7 @@ def compare(
                 "distance": distance,
                 "length": hasher.length,
                 "candidate_radius": policy.candidate_radius,
+                "near_radius": policy.near_radius,
                 "false_match_rate_measured": rate.measured,
                 "false_match_rate_upper_bound": rate.upper_bound,
                 "false_match_rate_binomial_theoretical": rate.binomial,
@@ -111,6 +128,7 @@ def compare(
         distances.append(row)
     pair = verify_pair(query.pixels, reference.pixels)
     identical = query.pixel_sha256 == reference.pixel_sha256
+    wrong, wrong_at_most = false_verification_rate()
     answer = {
         "identical_pixels": identical,
         "verdict": "identical" if identical else str(pair.kind),
@@ -120,26 +138,14 @@ def compare(
         "overlap_first": pair.alignment.overlap_query if pair.alignment else None,
         "overlap_second": pair.alignment.overlap_reference if pair.alignment else None,
         "version": pair.version,
+        "false_verification_rate_measured": wrong,
+        "false_verification_rate_upper_bound": wrong_at_most,
         "distances": distances,
     }
     if as_json:
         out.print_json(json.dumps(answer))
     else:
-        out.print(str(answer["words"]), style="bold", markup=False)
-        for reason in pair.reasons:
-            out.print(reason, markup=False)
-        table = Table("algorithm", "distance", "candidates up to", "different pictures come so near (95 % bound)")
-        for row in distances:
-            if row["usable"]:
-                table.add_row(
-                    row["algorithm"],
-                    f"{row['distance']} of {row['length']}",
-                    str(row["candidate_radius"]),
-                    f"{row['false_match_rate_measured']:.1e} (< {row['false_match_rate_upper_bound']:.1e})",
-                )
-            else:
-                table.add_row(row["algorithm"], "too simple", "", "")
-        out.print(table)
+        _show_pair(answer)
     if not identical and pair.kind not in (PairKind.VERIFIED, PairKind.PARTIAL):
         raise typer.Exit(DIFFERENT)
 
@@ -157,27 +163,28 @@ def check(
         data = file.read_bytes()
     except OSError as problem:
         _refuse(f"{file} cannot be read: {problem.strerror}.")
+    if not key.isascii() or not key.isprintable():
+        _refuse("The key has characters that no key has. Copy it again, whole and without what stands around it.")
     media_type = mimetypes.guess_type(file.name)[0] or "application/octet-stream"
     base = f"{url.rstrip('/')}/api/v1"
     try:
-        with httpx.Client(headers={"Authorization": f"Bearer {key}"}, timeout=60) as client:
-            sent = _answer(
-                client.post(
-                    f"{base}/checks",
-                    files={"file": (file.name, data, media_type)},
-                    headers={"Idempotency-Key": uuid.uuid4().hex},
-                )
+        with httpx.Client(headers={"Authorization": f"Bearer {key.strip()}"}, timeout=60) as client:
+            response = client.post(
+                f"{base}/checks",
+                files={"file": (file.name, data, media_type)},
+                headers={"Idempotency-Key": uuid.uuid4().hex},
             )
+            sent = _answer(response, "id")
             found = _wait(client, f"{base}/checks/{sent['id']}", time.monotonic() + timeout)
     except (httpx.HTTPError, httpx.InvalidURL) as problem:
         _refuse(f"{url} does not answer: {problem}")
     if as_json:
         out.print_json(json.dumps(found))
     else:
-        _show(found)
+        _show_check(found)
     if found["state"] != "succeeded":
         raise typer.Exit(BAD_INPUT)
-    if found["verdict"] not in _FOUND:
+    if found["verdict"]["code"] not in _FOUND:
         raise typer.Exit(DIFFERENT)
 
 
@@ -195,44 +202,79 @@ def _open(path: Path) -> Picture:
 
 
 def _wait(client: httpx.Client, url: str, deadline: float) -> dict[str, Any]:
+    """Return the check once it is final, asking as often as the site says; end the program at the deadline."""
     columns = SpinnerColumn(), TextColumn("{task.description}"), BarColumn()
     with Progress(*columns, console=err, transient=True) as bar:
         task = bar.add_task("waiting", total=100)
         while True:
-            answer = client.get(url)
-            found = _answer(answer)
-            progress = found.get("progress") or {}
-            now = [step["label"] for step in progress.get("steps", []) if step["state"] == "current"]
-            bar.update(task, completed=progress.get("percent", 0), description=now[0] if now else found["state"])
-            if found["state"] in ("succeeded", "failed", "cancelled"):
-                return found
-            if time.monotonic() > deadline:
+            response = client.get(url)
+            if response.status_code not in _LATER:
+                found = _answer(response, "state")
+                progress = found.get("progress") or {}
+                now = [step["label"] for step in progress.get("steps", []) if step["state"] == "current"]
+                words = now[0] if now else found["state"]
+                bar.update(task, completed=progress.get("percent", 0), description=words)
+                if found["state"] in _FINAL:
+                    return found
+            pause = _pause(response)
+            if time.monotonic() + pause > deadline:
                 _refuse(f"There is no verdict yet. It will be at {url}.")
-            time.sleep(min(float(answer.headers.get("Retry-After", 1)), 10))
+            time.sleep(pause)
 
 
-def _answer(response: httpx.Response) -> dict[str, Any]:
+def _pause(response: httpx.Response) -> float:
+    """Return how many seconds to wait, by ``Retry-After`` (RFC 9110, 10.2.3: seconds or a date), else 1."""
+    said = response.headers.get("Retry-After", "1")
+    try:
+        seconds = float(said) if said.isdigit() else (parsedate_to_datetime(said) - datetime.now(UTC)).total_seconds()
+    except (ValueError, TypeError):  # No date; or one without a zone, which cannot be compared.
+        seconds = 1.0
+    return min(max(seconds, 0.0), _LONGEST_PAUSE)
+
+
+def _answer(response: httpx.Response, needed: str) -> dict[str, Any]:
     """Return the answer's JSON, or end with the problem's own words (RFC 9457)."""
     try:
         body = response.json()
     except ValueError:
-        body = {}
-    if response.is_success and isinstance(body, dict) and body:
-        return body
-    detail = body.get("detail") if isinstance(body, dict) else None
-    _refuse(detail or f"The site answered {response.status_code} without saying why. Is the address right?")
+        body = None
+    if isinstance(body, dict):
+        if response.is_success and needed in body:
+            return body
+        if response.is_error and body.get("detail"):
+            _refuse(str(body["detail"]))
+    _refuse(f"The site answered {response.status_code}, but not as a registry does. Is the address right?")
 
 
-def _show(found: dict[str, Any]) -> None:
+def _show_check(found: dict[str, Any]) -> None:
     if found["state"] != "succeeded":
         error = found.get("error") or {}
         out.print(error.get("message") or f"The check has {found['state']}.", markup=False)
         return
-    out.print(str(found.get("verdict_words") or found["verdict"]), style="bold", markup=False)
-    out.print(str(found.get("explanation", "")), markup=False)
-    for item in found.get("evidence", []):
-        out.print(f"- {item['summary']}", markup=False)
-    out.print(found["links"]["page"], style="dim", markup=False)
+    verdict = found["verdict"]
+    out.print(verdict["label"], style="bold", markup=False)
+    out.print(verdict["explanation"], markup=False, highlight=False)
+    for item in found["evidence"]:
+        out.print(f"- {item['summary']}", markup=False, highlight=False)
+    out.print(found["links"]["page"], style="dim", markup=False, soft_wrap=True)
+
+
+def _show_pair(answer: dict[str, Any]) -> None:
+    out.print(answer["words"], style="bold", markup=False)
+    for reason in answer["reasons"]:
+        out.print(reason, markup=False, highlight=False)
+    if answer["verdict"] == PairKind.VERIFIED:
+        out.print(
+            "Verification took different pictures that look alike for copies in"
+            f" {answer['false_verification_rate_measured']:.1e} of measured pairs"
+            f" (at most {answer['false_verification_rate_upper_bound']:.1e}, 95 % bound).",
+            markup=False,
+            highlight=False,
+        )
+    table = Table("", *(row["algorithm"] for row in answer["distances"]))
+    for name, show in _DISTANCE_ROWS.items():
+        table.add_row(name, *(show(row) if row["usable"] else "too simple" for row in answer["distances"]))
+    out.print(table)
 
 
 def _refuse(sentence: str) -> NoReturn:
