@@ -130,7 +130,7 @@ def _replay(record: IdempotencyRecord, request_digest: str) -> HttpResponse:
             _("This Idempotency-Key came with another request before. Use a new key for a new request."),
             status=422,
         )
-    return HttpResponse(record.body, status=record.status, headers={**record.headers, REPLAYED: "true"})
+    return _response(record.status, {**record.headers, REPLAYED: "true"}, record.body.encode())
 
 
 def _answer(view: View, handler: Handler[View], request: Request, *args: Any, **kwargs: Any) -> HttpResponse:
@@ -142,10 +142,16 @@ def _answer(view: View, handler: Handler[View], request: Request, *args: Any, **
     except REFUSALS as error:
         answer = view.handle_exception(error)
     body = JSONRenderer().render(answer.data)
-    response = HttpResponse(body, status=answer.status_code, headers=answer.headers)
+    headers = dict(answer.headers)
+    headers.pop("Content-Type", None)
     if body:
-        response["Content-Type"] = answer.content_type or JSONRenderer.media_type
-    else:
+        headers["Content-Type"] = answer.content_type or JSONRenderer.media_type
+    return _response(answer.status_code, headers, body)
+
+
+def _response(status: int, headers: dict[str, str], body: bytes) -> HttpResponse:
+    response = HttpResponse(body, status=status, headers=headers)
+    if "Content-Type" not in headers:
         del response["Content-Type"]
     return response
 

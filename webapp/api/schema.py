@@ -200,22 +200,30 @@ class ApiSchema(AutoSchema):
     def _refusals(self, own: Refusals, *, has_ids: bool) -> dict[str, Any]:
         codes: dict[int, list[ErrorCode]] = {status: list(listed) for status, listed in own.items()}
         if self.method != "GET":
-            for status, listed in _WRITES.items():
+            given = {**_WRITES, 404: (ErrorCode.NOT_FOUND,)} if has_ids else _WRITES
+            for status, listed in given.items():
                 codes[status] = list(dict.fromkeys([*codes.get(status, []), *listed]))
-        refusals = {str(status): self._problem(status, codes[status]) for status in codes}
+        replayed = ("Idempotency-Replayed",) if self.method != "GET" else ()
+        refusals = {
+            str(status): self._problem(status, codes[status], headers=() if status == 409 else replayed)
+            for status in codes
+        }
         for status, (name, description, listed) in _SHARED.items():
-            if (status == 404 and not has_ids) or (status == 403 and not self.view.scopes[self.method]):
+            absent = {404: not has_ids, 403: self.view.scopes[self.method] is None}
+            if status in codes or absent.get(status, False):
                 continue
             refusals[str(status)] = self._shared(
                 ResolvedComponent.RESPONSE, name, self._problem(status, listed, description)
             )
         return refusals
 
-    def _problem(self, status: int, codes: Sequence[ErrorCode], description: str = "") -> dict[str, Any]:
+    def _problem(
+        self, status: int, codes: Sequence[ErrorCode], description: str = "", headers: Sequence[str] = ()
+    ) -> dict[str, Any]:
         problem = self.resolve_serializer(ProblemSerializer, "response").ref
         return {
             "description": description or " or ".join(f"`{code}`" for code in codes),
-            "headers": self._headers([*_ALWAYS, *_HEADERS_OF_STATUS.get(status, ())]),
+            "headers": self._headers([*_ALWAYS, *_HEADERS_OF_STATUS.get(status, ()), *headers]),
             "content": {
                 PROBLEM_TYPE: {
                     "schema": {
