@@ -1,0 +1,37 @@
+"""What the verbs of audit entries say to a person."""
+
+from __future__ import annotations
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+DEEDS: dict[str, Promise] = {
+    "organisation.created": _("made the organisation"),
+    "organisation.edited": _("changed the organisation's name or website"),
+    "invitation.sent": _("invited somebody"),
+    "invitation.accepted": _("accepted an invitation"),
+    "invitation.withdrawn": _("withdrew or declined an invitation"),
+    "member.role_changed": _("gave a member another role"),
+    "member.removed": _("removed a member, or left"),
+    "api_key.created": _("made an API key"),
+    "api_key.revoked": _("revoked an API key"),
+    "catalogue.created": _("made a catalogue"),
+    "catalogue.edited": _("changed a catalogue"),
+    "catalogue.deleted": _("deleted a catalogue"),
+    "catalogue.restored": _("brought a catalogue back"),
+    "import.started": _("started an import"),
+    "import.run": _("ran an import after its dry run"),
+    "import.resumed": _("resumed an import"),
+    "import.checked": _("finished a dry run"),
+    "import.finished": _("finished an import"),
+    "import.discarded": _("deleted what an import had registered"),
+    "item.edited": _("changed what is said of a picture"),
+    "items.moved": _("moved pictures to another catalogue"),
+    "work.registered": _("registered a picture"),
+    "works.deleted": _("deleted pictures"),
+    "works.restored": _("brought pictures back"),
+    "check.submitted": _("sent a picture for a check"),
+    "check.upload_deleted": _("deleted a check's upload"),
+    "match.decided": _("decided on a match"),
+    "match.decision_undone": _("took a decision on a match back"),
+}
