@@ -14,6 +14,13 @@ from webapp.checks.selectors import SeenCheck, Viewer, evidence_of, work_picture
 from webapp.checks.storage import has_renditions
 from webapp.registry.models import Work
 
+_ORDER = (
+    EvidenceKind.EXACT,
+    EvidenceKind.REVIEW,
+    EvidenceKind.PAIR,
+    EvidenceKind.CANDIDATES,
+    EvidenceKind.PICTURE,
+)
 _BADGES = {Outcome.FOR: "good", Outcome.LEANS: "warn", Outcome.AGAINST: "", Outcome.NEUTRAL: ""}
 
 
@@ -30,6 +37,7 @@ class Card:
             each other, on the page of the pair with this ``ordinal``.
     """
 
+    kind: EvidenceKind
     title: str
     outcome: str
     badge: str
@@ -59,9 +67,9 @@ def cards_of(seen: SeenCheck, user: Viewer) -> Cards:
         card = _card(evidence, seen, user)
         set_aside = evidence.kind == EvidenceKind.PAIR and evidence.outcome == Outcome.AGAINST
         (cards.aside if set_aside else cards.main).append(card)
-    # What decides comes first: exact files, pairs, reviewers; then look-alikes, and what the picture is.
-    first = {Outcome.FOR: 0, Outcome.LEANS: 1}
-    cards.main.sort(key=lambda card: first.get(Outcome(card.outcome), 2))
+    # What speaks for registration comes first, and what the picture is last.
+    order = {Outcome.FOR: 0, Outcome.LEANS: 1}
+    cards.main.sort(key=lambda card: (order.get(Outcome(card.outcome), 2), _ORDER.index(card.kind)))
     return cards
 
 
@@ -70,6 +78,7 @@ def _card(evidence: Evidence, seen: SeenCheck, user: Viewer) -> Card:
     work = evidence.work if evidence.work is not None and evidence.work.deleted_at is None else None
     picture = work_picture_visible(work=work, user=user)
     return Card(
+        kind=EvidenceKind(evidence.kind),
         title=title,
         outcome=evidence.outcome,
         badge=_BADGES[Outcome(evidence.outcome)],
@@ -159,16 +168,19 @@ def _candidates(data: dict[str, Any]) -> Content:
         ),
         (
             _("To expect by chance"),
-            _("%(measured)s works of %(size)s within %(distance)d bits, at most %(bound)s (95%% bound)")
+            _("Within %(distance)d bits, among %(size)s works: %(measured)s; %(bound)s at most (95%% bound)")
             % {
-                "measured": number(figures["measured"]),
-                "size": data["registry_size"],
                 "distance": figures["distance"],
-                "bound": number(figures["upper_bound"]),
+                "size": f"{data['registry_size']:,}",
+                "measured": how_often(figures["measured"]),
+                "bound": how_often(figures["upper_bound"]),
             },
         ),
         (_("Measured on"), _("%(n)s pairs of different pictures") % {"n": f"{figures['measured_pairs']:,}"}),
-        (_("In theory"), _("%(n)s, if bits were fair coins; they are not") % {"n": number(figures["binomial"])}),
+        (
+            _("In theory"),
+            _("%(often)s, if bits were fair coins; they are not") % {"often": how_often(figures["binomial"])},
+        ),
     ]
     return (
         _("Look-alikes (%(algorithm)s)") % {"algorithm": data["algorithm"]},
@@ -247,13 +259,16 @@ def _work_facts(data: dict[str, Any]) -> list[tuple[str, str]]:
     return [(_("Registered as"), _("“%(title)s” by %(owner)s") % {"title": work["title"], "owner": work["owner"]})]
 
 
-def number(value: float) -> str:
-    """Return a small figure in words that a reader takes in: 0.0042 stays, 3.1e-36 becomes a bound."""
-    if value == 0:
-        return "0"
-    if value < 1e-6:
-        return _("less than one in a million")
-    return f"{value:.3g}" if value < 1000 else f"{value:,.0f}"
+def how_often(expected: float) -> str:
+    """Return how many works that are no copies a check meets on average, in words that a reader takes in."""
+    if expected == 0:
+        return _("none was seen")
+    if expected >= 0.1:
+        return _("%(n)s a check") % {"n": f"{expected:.2g}" if expected < 100 else f"{expected:,.0f}"}
+    checks = 1 / expected
+    if checks > 1e12:
+        return _("fewer than one in a million million checks")
+    return _("one in %(n)s checks") % {"n": f"{float(f'{checks:.2g}'):,.0f}"}
 
 
 _CONTENT = {

@@ -15,6 +15,7 @@ from django.shortcuts import redirect, render
 from django.template.defaultfilters import filesizeformat
 from django.urls import reverse
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt, csrf_protect
 from django.views.decorators.http import require_GET, require_http_methods, require_POST, require_safe
@@ -148,7 +149,7 @@ def _form_page(request: HttpRequest, form: CheckForm, error: ProductError | None
         "error": error,
         "max_files": settings.CHECK_MAX_FILES,
         "max_bytes": settings.UPLOAD_MAX_BYTES,
-        "retention_hours": settings.CHECK_RETENTION_HOURS,
+        "retention": _retention(),
         "registry_size": registry_size(),
     }
     return render(request, "checks/new.html", context)
@@ -160,6 +161,7 @@ def detail(request: HttpRequest, check_id: uuid.UUID) -> HttpResponse:
     """Show a check: on its way, or its verdict, or why it ended without one. Whoever has the link may look."""
     seen = check_get(check_id=check_id, user=request.user, visitor_digest=visitor_digest(request.session))
     context: dict[str, Any] = _about(request, seen)
+    context["batch_size"] = Check.objects.filter(batch=seen.check.batch).count()
     if is_answered(seen.check):
         context["cards"] = cards_of(seen, request.user)
         template = "checks/result.html"
@@ -231,6 +233,15 @@ def delete(request: HttpRequest, check_id: uuid.UUID) -> HttpResponse:
     check_delete(check=seen.check, actor=request.user if request.user.is_authenticated else None)
     messages.success(request, _("The picture is deleted, with everything made from it."))
     return redirect("checks:detail", check_id)
+
+
+def _retention() -> str:
+    """Return for how long uploads are kept, in words."""
+    hours = settings.CHECK_RETENTION_HOURS
+    days, rest = divmod(hours, 24)
+    if rest:
+        return ngettext("%(n)d hour", "%(n)d hours", hours) % {"n": hours}
+    return ngettext("%(n)d day", "%(n)d days", days) % {"n": days}
 
 
 def _about(request: HttpRequest, seen: SeenCheck) -> dict[str, Any]:

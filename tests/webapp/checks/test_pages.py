@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from tests.webapp.checks.conftest import Register, Submit, edited, flat, sample, upload
 from tests.webapp.conftest import Cast
+from webapp.checks.cards import how_often
 from webapp.checks.models import Check
 from webapp.checks.services import check_delete, check_submit
 from webapp.jobs.models import Job, JobState
@@ -57,7 +58,7 @@ def test_the_form_says_what_may_be_sent_and_what_becomes_of_it(register: Registe
     register("calla")
     words = text(Client().get(address("new")))
     assert "10 at a time" in words
-    assert "deleted after 168 hours" in words
+    assert "deleted after 7 days" in words
     assert "1 registered work" in words
     assert "empty" not in words
 
@@ -440,3 +441,19 @@ def test_the_receipt_is_a_file_to_keep(check_now: Submit) -> None:
     assert json.loads(response.content)["verdict"] == "not_found"
     check_delete(check=check)
     assert Client().get(address("receipt", check.pk)).content == response.content
+
+
+@pytest.mark.parametrize(
+    ("expected", "words"),
+    [
+        (0, "none was seen"),
+        (2.16e-06, "one in 460,000 checks"),
+        (0.0049, "one in 200 checks"),
+        (0.5, "0.5 a check"),
+        (31.4, "31 a check"),
+        (12345.6, "12,346 a check"),
+        (1e-36, "fewer than one in a million million checks"),
+    ],
+)
+def test_figures_of_chance_are_said_in_words(expected: float, words: str) -> None:
+    assert how_often(expected) == words
