@@ -60,8 +60,8 @@ HTTPS = SITE_URL.startswith("https://")
 TRUSTED_PROXIES = env_int("TRUSTED_PROXIES", 0, minimum=0, maximum=5)
 
 INSTALLED_APPS = [
-    "unfold",
-    "django.contrib.admin",
+    "unfold.apps.BasicAppConfig",
+    "webapp.reviews.admin_config.AdministrationConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -332,6 +332,17 @@ UNFOLD: dict[str, Any] = {
     "SITE_SUBHEADER": _("Registry and reviews"),
     "SITE_URL": "/",
     "SHOW_HISTORY": True,
+    "DASHBOARD_CALLBACK": "webapp.reviews.admin.dashboard",
+    "SIDEBAR": {
+        "show_search": True,
+        "show_all_applications": True,
+        "navigation": [
+            {
+                "title": _("Reviews"),
+                "items": [{"title": _("Review queue"), "icon": "compare", "link": reverse_lazy("reviews:queue")}],
+            }
+        ],
+    },
 }
 
 # --- Logs: one JSON object a line, with the request's id; bodies, headers and queries are never in them ---

@@ -11,6 +11,7 @@ urlpatterns = [
     path("catalogues/", include("webapp.catalogues.urls")),
     path("works/", include("webapp.registry.urls")),
     path("api/", include("webapp.api.urls")),
+    path("reviews/", include("webapp.reviews.urls")),
     path("accounts/", include("allauth.urls")),
     path("admin/", admin.site.urls),
 ]

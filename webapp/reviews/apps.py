@@ -4,8 +4,15 @@ from django.apps import AppConfig
 
 
 class ReviewsConfig(AppConfig):
-    """Names the app."""
+    """Names the app and plugs the reviewers' memory into checks."""
 
     name = "webapp.reviews"
     verbose_name = "Reviews"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        """Add the step that remembers decisions, after the pairs have been verified."""
+        from webapp.checks.examiners import EXAMINERS
+        from webapp.reviews.examiners import RememberReviews
+
+        EXAMINERS.append(RememberReviews())

@@ -19,11 +19,14 @@ class MatchState(models.TextChoices):
     UNSURE = "unsure", _("Unsure")
 
 
+DECISIONS = (MatchState.CONFIRMED, MatchState.REJECTED, MatchState.UNSURE)
+
+
 class Match(models.Model):
     """A checked picture and a registered work that verification paired.
 
     The pair is known by the checked picture's pixels, so that the same picture sent again, even re-wrapped without
-    loss, meets the decision already made.
+    loss, meets the decision already made. ``opened_by`` and ``opened_at`` keep two reviewers from deciding at once.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -34,23 +37,26 @@ class Match(models.Model):
     times_seen = models.PositiveIntegerField(default=1)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     decided_at = models.DateTimeField(null=True, blank=True)
+    opened_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
+    )
+    opened_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
-        ordering = ("created_at",)
+        ordering = ("created_at", "id")
         verbose_name_plural = "matches"
+        permissions = (("decide_match", "Can decide on matches"),)
         constraints = (
             models.UniqueConstraint(fields=("pixel_sha256", "work"), name="match_pair_once"),
             models.CheckConstraint(condition=models.Q(state__in=MatchState.values), name="match_state_known"),
         )
         indexes = (
             # For the review queue: oldest open match first.
-            models.Index(
-                fields=("created_at",), condition=models.Q(state=MatchState.OPEN), name="match_queue"
-            ),
+            models.Index(fields=("created_at",), condition=models.Q(state=MatchState.OPEN), name="match_queue"),
         )
 
     def __str__(self) -> str:
-        return f"match with {self.work_id}: {self.state}"
+        return f"{self.work}: {self.get_state_display()}"
 
 
 class Decision(models.Model):
@@ -68,4 +74,4 @@ class Decision(models.Model):
         ordering = ("-created_at", "-id")
 
     def __str__(self) -> str:
-        return f"{self.state} by {self.reviewer_id}"
+        return f"{self.get_state_display()} by {self.reviewer}"
