@@ -30,9 +30,11 @@ _THROWN_AWAY_BYTES = 1024 * _MIB
 
 def body_limit(path: str) -> int:
     """Return how many bytes a body for that path may have."""
-    if path.startswith(("/check/", "/api/")):
+    if path.startswith("/check/"):
         return settings.CHECK_MAX_FILES * settings.UPLOAD_MAX_BYTES + _FORM_BYTES
-    if path.startswith("/catalogues/"):
+    if path.startswith("/api/v1/checks"):
+        return settings.UPLOAD_MAX_BYTES + _FORM_BYTES
+    if path.startswith(("/catalogues/", "/api/v1/catalogues/")):
         return max(settings.IMPORT_MAX_BYTES, settings.UPLOAD_MAX_BYTES) + 16 * _MIB
     return _ORDINARY_BYTES
 

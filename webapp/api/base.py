@@ -33,7 +33,7 @@ class ApiView(APIView):
     scopes: ClassVar[Mapping[str, Scope | None]]
     tag: ClassVar[str]
     schema = ApiSchema()
-    metadata_class = None
+    http_method_names = ["get", "head", "post", "put", "patch", "delete"]
     # Those that take files name their parser; what others are sent is not read.
     parser_classes: Sequence[type[BaseParser]] = ()
     allowance: Allowance | None = None

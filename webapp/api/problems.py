@@ -127,6 +127,7 @@ def _of_status(status: int, said: str = "") -> ProductError:
             ErrorCode.UNSUPPORTED_MEDIA_TYPE,
             _("The body is of a type that is not read here. Send files as “Content-Type: multipart/form-data”."),
         ),
+        429: (ErrorCode.RATE_LIMITED, _("Too many requests in too short a time. Try again later.")),
     }
     if status in codes:
         code, message = codes[status]
