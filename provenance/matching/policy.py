@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from scipy.stats import beta
+from scipy.special import betaincinv
 
 from provenance.hashing.code import chance_fpr
 
@@ -69,7 +69,7 @@ class Policy:
         """Return the rate at which different pictures come within ``tau`` (0..length)."""
         histogram, pairs = _curve(self.algorithm)
         within = sum(histogram[: max(0, tau + 1)])
-        bound = 1.0 if within >= pairs else float(beta.ppf(_CONFIDENCE, within + 1, pairs - within))
+        bound = 1.0 if within >= pairs else float(betaincinv(within + 1, pairs - within, _CONFIDENCE))
         return FalseMatchRate(
             measured=within / pairs,
             upper_bound=bound,

@@ -12,7 +12,7 @@ from enum import StrEnum
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import beta
+from scipy.special import betaincinv
 
 from provenance.images.align import Alignment, Features, align_features, features
 
@@ -69,7 +69,7 @@ def false_verification_rate() -> tuple[float, float]:
 
     Pairs drawn at random are easier by far. The bound is that of Clopper and Pearson (1934), one-sided.
     """
-    bound = beta.ppf(0.95, FALSE_VERIFICATIONS + 1, HARD_PAIRS - FALSE_VERIFICATIONS)
+    bound = betaincinv(FALSE_VERIFICATIONS + 1, HARD_PAIRS - FALSE_VERIFICATIONS, 0.95)
     return FALSE_VERIFICATIONS / HARD_PAIRS, float(bound)
 
 
