@@ -104,12 +104,14 @@ def catalogue_detail(request: HttpRequest, catalogue_id: uuid.UUID) -> HttpRespo
     catalogue, may_write = selectors.catalogue_get(user=request.user, catalogue_id=catalogue_id)
     filters = FilterForm(request.GET, catalogue=catalogue)
     wanted = filters.wanted()
+    narrowed = any(request.GET.get(name) for name in ("state", "since", "until", "upload"))
     page = Paginator(selectors.items_find(catalogue, wanted), PAGE_SIZE).get_page(request.GET.get("page"))
     context = {
         "catalogue": catalogue,
         "may_write": may_write,
         "filters": filters,
-        "filtered": any(request.GET.get(name) for name in ("q", "state", "since", "until", "upload")),
+        "narrowed": narrowed,
+        "filtered": narrowed or bool(request.GET.get("q")),
         "wanted": wanted,
         "page": page,
         "imports": selectors.imports_of(catalogue)[:10],

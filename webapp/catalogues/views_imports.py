@@ -92,6 +92,7 @@ def import_page(request: HttpRequest, import_id: uuid.UUID) -> HttpResponse:
         "job": found.job,
         "snapshot": job_snapshot(found.job),
         "may_write": may_write,
+        "may_cancel": may_write,
         "counts": [(key, selectors.SHOWN_STATES[key], count) for key, count in counts.items()],
         "total": sum(counts.values()),
         "state": state,

@@ -289,6 +289,9 @@ def test_an_upload_becomes_an_import(cast: Cast, catalogue: Catalogue) -> None:
     assert made.started_by == cast.colleague
     waiting = cast.client("viewer").get(answer["Location"])
     assert 'http-equiv="refresh"' in waiting.content.decode()
+    cancel = reverse("jobs:cancel", args=[made.job_id])
+    assert cancel not in waiting.content.decode()
+    assert cancel in cast.client("owner").get(answer["Location"]).content.decode()
     finish(made)
     done = cast.client("viewer").get(answer["Location"]).content.decode()
     assert 'http-equiv="refresh"' not in done
