@@ -238,3 +238,15 @@ def test_every_command_runs_and_ends_as_it_would_in_production(container):
     assert running[0].returncode in (0, -signal.SIGTERM), words[0]
     for word in words:
         assert "Traceback" not in word, word
+
+
+def test_the_readme_tells_every_variable():
+    code = [
+        path.read_text(encoding="utf-8")
+        for folder in ("webapp", "provenance")
+        for path in (ROOT / folder).rglob("*.py")
+    ]
+    names = set(re.findall(r'env_\w+\(\s*"([A-Z_]+)"', "\n".join(code)))
+    assert {"DATABASE_URL", "SITE_PORT"} <= names
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert {name for name in names if f"`{name}`" not in readme} == set()

@@ -57,7 +57,7 @@ class Launcher:
         self.data_dir = Path(settings.DATA_DIR)
         self._children: list[Child] = []
         self._environment: dict[str, str] = {}
-        self._stopping = False
+        self._stopping: signal.Signals | None = None
 
     def run(self) -> None:
         """Bring the site up, serve until a signal comes, and end everything.
@@ -82,10 +82,10 @@ class Launcher:
                 self._end_at_once()
 
     def _listen_to_signals(self) -> None:
-        def stop(_number: int, _frame: FrameType | None) -> None:
+        def stop(number: int, _frame: FrameType | None) -> None:
             if self._stopping:
                 raise _ForcedError
-            self._stopping = True
+            self._stopping = signal.Signals(number)
 
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             # Under nohup the terminal's end is to be ignored, and stays so.
@@ -180,7 +180,7 @@ class Launcher:
 
     def _end(self) -> None:
         if self._stopping:
-            say("Stopping; work in hand is finished or handed back. Once more stops at once.")
+            say(f"Stopping on {self._stopping.name}; work in hand is finished or handed back. Once more stops at once.")
         for child in self._children:
             child.ask_to_end()
         for child in self._children:

@@ -179,7 +179,7 @@ def test_told_twice_it_stops_at_once(launch, empty_dir):
     site = launch()
     site.says("PostgreSQL is up")
     site.process.send_signal(signal.SIGINT)
-    site.says("Stopping; work")
+    site.says("Stopping on SIGINT")
     assert site.end(signal.SIGINT) == 0
     assert site.leftovers() == []
     assert postgres.status(empty_dir).pid is None
