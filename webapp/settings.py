@@ -227,6 +227,7 @@ CHECK_RETENTION_HOURS = env_int("CHECK_RETENTION_HOURS", 168, minimum=1)
 IMPORT_MAX_BYTES = env_int("IMPORT_MAX_BYTES", 4 * 1024**3, minimum=1024)
 IMPORT_MAX_ROWS = env_int("IMPORT_MAX_ROWS", 20_000, minimum=1)
 IMPORT_MAX_FILES = env_int("IMPORT_MAX_FILES", 500, minimum=1)
+IMPORTS_PER_HOUR_USER = env_int("IMPORTS_PER_HOUR_USER", 120, minimum=1)
 UNDO_HOURS = env_int("UNDO_HOURS", 72, minimum=1)
 WORKER_MEMORY_BYTES = env_int("WORKER_MEMORY_BYTES", 1536 * 1024**2, minimum=256 * 1024**2)
 # A picture's bytes may fill a request, and an archive's too; the views hold each to its own limit.
@@ -311,7 +312,7 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
     ],
     "PATH_CONVERTER_OVERRIDES": {"id": {"type": "string", "format": "uuid"}},
     "ENUM_NAME_OVERRIDES": {
-        "Code": "webapp.api.schema.CODES",
+        "ProblemCode": "webapp.api.schema.PROBLEM_CODES",
         "Scope": "webapp.accounts.models.Scope",
         "JobState": "webapp.jobs.models.JobState",
         "StepState": "webapp.api.fields.STEP_STATES",

@@ -11,12 +11,13 @@ from drf_spectacular.plumbing import ComponentRegistry, ResolvedComponent
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework import serializers
 
-from webapp.errors import ErrorCode
+from webapp.codes import CODES
+from webapp.errors import ErrorCode, ProductError
 
 PROBLEM_TYPE = "application/problem+json"
 BEARER = "apiKey"
 
-CODES = [(code.value, code.value.replace("_", " ")) for code in ErrorCode]
+PROBLEM_CODES = [(code.value, CODES[code]) for code in ErrorCode]
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
 Refusals = Mapping[int, Sequence[ErrorCode]]
@@ -29,7 +30,7 @@ class ProblemSerializer(serializers.Serializer[Any]):
     title = serializers.CharField(help_text="The code in words.")
     status = serializers.IntegerField(help_text="The HTTP status, again.")
     code = serializers.ChoiceField(
-        choices=CODES, help_text="For programs. A code, once published, keeps its meaning."
+        choices=PROBLEM_CODES, help_text="For programs. A code, once published, keeps its meaning."
     )
     detail = serializers.CharField(help_text="For people: what is wrong and what to do. Its words may change.")
     fields = serializers.DictField(  # type: ignore[assignment]  # a field of that name hides Serializer.fields
@@ -231,7 +232,11 @@ class ApiSchema(AutoSchema):
                             problem,
                             {"properties": {"status": {"const": status}, "code": {"enum": [str(c) for c in codes]}}},
                         ]
-                    }
+                    },
+                    "examples": {
+                        str(code): {"value": ProductError(code, CODES[code], status=status).as_problem()}
+                        for code in codes
+                    },
                 }
             },
         }

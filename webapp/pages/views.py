@@ -18,7 +18,7 @@ from provenance.images.edits import PRESETS
 from webapp.accounts.models import User
 from webapp.accounts.selectors import invitations_for
 from webapp.checks.models import Check, Verdict
-from webapp.pages.codes import CODES
+from webapp.codes import CODES
 from webapp.pages.selectors import activity_for, places_of, running_for
 from webapp.pages.templatetags.words import hours, size
 from webapp.registry.selectors import registry_size

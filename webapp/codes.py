@@ -1,4 +1,4 @@
-"""What each error code means, for the page to which every problem document points."""
+"""What each error code means: for the page to which every problem document points, and for the API's document."""
 
 from __future__ import annotations
 
