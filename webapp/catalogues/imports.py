@@ -26,6 +26,7 @@ from webapp.errors import ErrorCode, ProductError
 from webapp.files import Area, path_of
 from webapp.jobs.models import Job
 from webapp.jobs.services import job_create
+from webapp.ratelimit import require
 from webapp.registry.models import Deletion
 from webapp.registry.services import works_delete
 
@@ -55,8 +56,11 @@ def import_create(
         dry_run: say what would happen and register nothing.
 
     Raises:
-        ProductError: there is nothing to import, it is too much, or the archive or the table cannot be read.
+        ProductError: there is nothing to import, it is too much, too many came in this hour, or the archive or the
+            table cannot be read.
     """
+    if started_by is not None and api_key is None:
+        require("import", f"user:{started_by.pk}", limit=settings.IMPORTS_PER_HOUR_USER, window=3600)
     _require_within_limits(archive, files)
     sent = [upload for upload in (archive, table, *files) if upload is not None]
     size = sum(upload.size for upload in sent)

@@ -73,18 +73,6 @@ def catalogue_get(*, user: Viewer, catalogue_id: uuid.UUID | str) -> tuple[Catal
     return catalogue, _may_write(user, catalogue.organisation_id)
 
 
-def catalogue_of_organisation(*, organisation: Organisation, catalogue_id: uuid.UUID | str) -> Catalogue:
-    """Return a live catalogue of this organisation, for whoever acts in its name.
-
-    Raises:
-        Http404: it has none of that id.
-    """
-    catalogue = Catalogue.objects.live().filter(organisation=organisation, pk=catalogue_id).first()
-    if catalogue is None:
-        raise Http404
-    return catalogue
-
-
 def item_get(*, user: Viewer, item_id: uuid.UUID | str) -> tuple[CatalogueItem, bool]:
     """Return a live item with its work and catalogue, and whether this person may change it.
 

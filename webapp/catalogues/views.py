@@ -28,6 +28,7 @@ from webapp.catalogues.models import Catalogue
 from webapp.errors import ErrorCode, ProductError
 from webapp.registry.models import Deletion
 from webapp.registry.services import WorkDetails
+from webapp.registry.storage import storage_used
 
 PAGE_SIZE = 48
 
@@ -70,6 +71,7 @@ def catalogue_list(request: HttpRequest) -> HttpResponse:
         "page": Paginator(selectors.catalogues_of(request.user), PAGE_SIZE).get_page(request.GET.get("page")),
         "may_create": writable.exists(),
         "has_organisation": organisations_of(request.user).exists(),
+        "storage": [(one, storage_used(one)) for one in writable.order_by("name")],
         "deletions": selectors.deletions_undoable(writable)[:20],
         "just_deleted": just_deleted(request),
     }

@@ -9,6 +9,7 @@ import pytest
 from django.core.files.base import ContentFile
 
 from tests.webapp.conftest import Cast
+from tests.webapp.pictures import jpeg, png, zip_of
 from webapp.catalogues.imports import import_create
 from webapp.catalogues.models import Catalogue, CatalogueImport, ImportRow
 from webapp.catalogues.services import catalogue_create
@@ -54,3 +55,17 @@ def import_zip(catalogue: Catalogue, data: bytes, **options: Any) -> CatalogueIm
 def rows(catalogue_import: CatalogueImport) -> dict[str, ImportRow]:
     """Return an import's rows by path."""
     return {row.path: row for row in catalogue_import.rows.order_by("-index")}
+
+
+def states(catalogue_import: CatalogueImport) -> dict[str, tuple[str, str]]:
+    """Return each row's state and code by path."""
+    return {path: (row.state, row.code) for path, row in rows(catalogue_import).items()}
+
+
+@pytest.fixture
+def filled(catalogue: Catalogue) -> CatalogueImport:
+    """Return an import that registered two pictures and refused a third."""
+    table = "filename,title,creator,external_id\na.jpg,Sea at night,Ada,X-17\nb.png,Forest,Bob,\n"
+    return import_zip(
+        catalogue, zip_of({"a.jpg": jpeg(1), "b.png": png(2), "=c.txt": b"no", "t.csv": table.encode()})
+    )

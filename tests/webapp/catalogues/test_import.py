@@ -8,31 +8,23 @@ from typing import Any
 import pytest
 from PIL import ExifTags, Image
 
-from tests.webapp.catalogues.conftest import finish, import_files, import_zip, rows, sent
+from tests.webapp.catalogues.conftest import import_files, import_zip, rows, sent, states
 from tests.webapp.conftest import Cast
 from tests.webapp.pictures import flat_png, jpeg, png, zip_of
 from webapp import files
 from webapp.accounts.models import AuditEntry
 from webapp.catalogues import importer
-from webapp.catalogues.imports import import_create, import_resume, import_run_for_real
+from webapp.catalogues.imports import import_create
 from webapp.catalogues.models import Catalogue, CatalogueImport, CatalogueItem, RowState
-from webapp.catalogues.selectors import import_can_resume, import_counts
-from webapp.catalogues.services import catalogue_create, catalogue_delete, items_delete
-from webapp.catalogues.uploads import upload_delete
+from webapp.catalogues.services import catalogue_create
 from webapp.errors import ErrorCode, ProductError
 from webapp.files import Area
 from webapp.jobs.models import Job, JobState
-from webapp.jobs.runner import execute
-from webapp.jobs.services import job_cancel, job_retry_or_fail
 from webapp.registry.models import Visibility, Work
 
 pytestmark = pytest.mark.django_db
 
 HEADER = "filename,title,creator,licence,source_url,external_id\r\n"
-
-
-def states(catalogue_import: CatalogueImport) -> dict[str, tuple[str, str]]:
-    return {path: (row.state, row.code) for path, row in rows(catalogue_import).items()}
 
 
 def test_it_works(catalogue: Catalogue) -> None:
@@ -261,283 +253,11 @@ def test_names_are_never_paths(catalogue: Catalogue, tmp_path: Any) -> None:
     assert {row.filename for row in done.rows.all()} == {"evil.jpg", "CON\N{REPLACEMENT CHARACTER}.jpg"}
 
 
-# --- Quota ---
-
-
-def test_the_quota_refuses_what_does_not_fit_and_can_be_tried_again(catalogue: Catalogue, cast: Cast) -> None:
-    one, two = jpeg(1), jpeg(2)
-    cast.organisation.storage_quota_bytes = len(one) + len(two) - 1
-    cast.organisation.save()
-    uploads = {"a.jpg": one}
-    import_files(catalogue, uploads)
-    done = import_files(catalogue, {"b.jpg": two, "a.jpg": one})
-    assert states(done) == {
-        "b.jpg": (RowState.FAILED, ErrorCode.QUOTA_EXCEEDED),
-        "a.jpg": (RowState.DUPLICATE, "same_bytes"),
-    }
-    assert "The Archive uses" in rows(done)["b.jpg"].message
-    assert import_can_resume(done)
-    cast.organisation.storage_quota_bytes *= 2
-    cast.organisation.save()
-    done = finish(import_resume(catalogue_import=done, actor=cast.owner))
-    assert states(done)["b.jpg"] == (RowState.REGISTERED, "")
-    assert not import_can_resume(done)
-
-
-def test_uploads_that_wait_have_a_limit(catalogue: Catalogue, cast: Cast, settings: Any) -> None:
-    settings.IMPORT_MAX_BYTES = cast.organisation.storage_quota_bytes = int(1.5 * len(jpeg(1)))
-    cast.organisation.save()
-    import_create(catalogue=catalogue, files=[sent("a.jpg", jpeg(1))], started_by=None)
-    with pytest.raises(ProductError, match="wait to be imported") as refused:
-        import_create(catalogue=catalogue, files=[sent("b.jpg", jpeg(2))], started_by=None)
-    assert refused.value.code == ErrorCode.QUOTA_EXCEEDED
-
-
-# --- Dry run ---
-
-
-def test_a_dry_run_registers_nothing_and_then_does_without_a_second_upload(catalogue: Catalogue, cast: Cast) -> None:
-    import_files(catalogue, {"old.png": png(9)})
-    data = zip_of(
-        {"a.png": png(1), "b.png": png(1, compress_level=1), "c.png": png(9), "d.txt": b"x", "flat.png": flat_png()}
-    )
-    dry = import_zip(catalogue, data, dry_run=True)
-    assert states(dry) == {
-        "a.png": (RowState.VALID, ""),
-        "b.png": (RowState.DUPLICATE, "same_pixels"),
-        "c.png": (RowState.DUPLICATE, "same_bytes"),
-        "d.txt": (RowState.FAILED, ErrorCode.UNSUPPORTED_MEDIA_TYPE),
-        "flat.png": (RowState.VALID, ""),
-    }
-    assert Work.objects.count() == 1
-    assert AuditEntry.objects.filter(verb="import.checked").count() == 1
-    predicted = {
-        path: (RowState.REGISTERED if state == RowState.VALID else state, code)
-        for path, (state, code) in states(dry).items()
-    }
-    real = finish(import_run_for_real(catalogue_import=dry, actor=cast.owner))
-    assert states(real) == predicted
-    assert Work.objects.count() == 3
-    assert real.upload_deleted_at is not None
-    with pytest.raises(ProductError, match="not a dry run"):
-        import_run_for_real(catalogue_import=real, actor=cast.owner)
-
-
-def test_a_dry_run_counts_the_quota(catalogue: Catalogue, cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(importer, "CHUNK_ROWS", 1)
-    sizes = len(jpeg(1)) + len(jpeg(2)) + len(jpeg(3))
-    cast.organisation.storage_quota_bytes = sizes - 1
-    cast.organisation.save()
-    dry = import_files(catalogue, {"a.jpg": jpeg(1), "b.jpg": jpeg(2), "c.jpg": jpeg(3)}, dry_run=True)
-    assert [state for state, _code in states(dry).values()].count(RowState.VALID) == 2
-    assert states(dry)["c.jpg"] == (RowState.FAILED, ErrorCode.QUOTA_EXCEEDED)
-    cast.organisation.storage_quota_bytes = sizes
-    cast.organisation.save()
-    real = finish(import_run_for_real(catalogue_import=dry, actor=cast.owner))
-    assert states(real)["c.jpg"] == (RowState.REGISTERED, "")
-
-
-def test_a_dry_run_whose_upload_is_gone_cannot_run(catalogue: Catalogue, cast: Cast) -> None:
-    dry = import_files(catalogue, {"a.jpg": jpeg(1)}, dry_run=True)
-    upload_delete(dry)
-    with pytest.raises(ProductError, match="have been deleted") as refused:
-        import_run_for_real(catalogue_import=dry, actor=cast.owner)
-    assert refused.value.code == ErrorCode.GONE
-
-
-# --- Slices, cancelling, resuming ---
-
-
-@pytest.fixture
-def slices_of_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let every slice do one row."""
-    monkeypatch.setattr(importer, "SLICE_SECONDS", 0.0)
-    monkeypatch.setattr(importer, "CHUNK_ROWS", 1)
-
-
-def test_slices_hand_back(catalogue: Catalogue, slices_of_one: None) -> None:
-    made = import_create(
-        catalogue=catalogue, files=[sent(f"{n}.jpg", jpeg(n)) for n in range(3)], started_by=None
-    )
-    counts = []
-    while not Job.objects.get(pk=made.job_id).is_final:
-        execute(str(made.job_id))
-        counts.append(Work.objects.count())
-    assert counts == [1, 2, 3, 3]
-    assert Job.objects.get(pk=made.job_id).claim == 4
-
-
-def test_cancel_keeps_what_is_done_and_resume_does_the_rest(
-    catalogue: Catalogue, cast: Cast, slices_of_one: None
-) -> None:
-    made = import_create(
-        catalogue=catalogue, files=[sent(f"{n}.jpg", jpeg(n)) for n in range(4)], started_by=cast.owner
-    )
-    execute(str(made.job_id))
-    execute(str(made.job_id))
-    job_cancel(job=made.job)
-    made.job.refresh_from_db()
-    assert made.job.state == JobState.CANCELLED
-    assert import_counts(made) == {"registered": 2, "not_done": 2}
-    assert import_can_resume(made)
-    done = finish(import_resume(catalogue_import=made, actor=cast.owner))
-    assert import_counts(done) == {"registered": 4}
-    assert Work.objects.count() == 4
-    with pytest.raises(ProductError):
-        import_resume(catalogue_import=done, actor=cast.owner)
-
-
-def test_cancel_is_heard_while_it_runs(catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch) -> None:
-    made = import_create(
-        catalogue=catalogue, files=[sent(f"{n}.jpg", jpeg(n)) for n in range(3)], started_by=None
-    )
-    monkeypatch.setattr(importer, "CHUNK_ROWS", 1)
-    monkeypatch.setattr("webapp.jobs.services._REPORT_EVERY_SECONDS", 0.0)
-    original = importer._do_chunk
-
-    def cancel_after_one(*args: Any) -> None:
-        original(*args)
-        job_cancel(job=made.job)
-
-    monkeypatch.setattr(importer, "_do_chunk", cancel_after_one)
-    execute(str(made.job_id))
-    made.job.refresh_from_db()
-    assert made.job.state == JobState.CANCELLED
-    assert import_counts(made) == {"registered": 1, "not_done": 2}
-
-
-def test_a_running_import_cannot_be_resumed(catalogue: Catalogue, cast: Cast) -> None:
-    made = import_create(catalogue=catalogue, files=[sent("a.jpg", jpeg(1))], started_by=None)
-    with pytest.raises(ProductError, match="still running"):
-        import_resume(catalogue_import=made, actor=cast.owner)
-
-
-def test_deleting_the_catalogue_stops_the_import(catalogue: Catalogue, cast: Cast, slices_of_one: None) -> None:
-    made = import_create(
-        catalogue=catalogue, files=[sent(f"{n}.jpg", jpeg(n)) for n in range(2)], started_by=None
-    )
-    execute(str(made.job_id))
-    catalogue_delete(catalogue=catalogue, actor=cast.owner)
-    made.job.refresh_from_db()
-    assert made.job.state == JobState.CANCELLED
-    assert Work.objects.live().count() == 0
-    with pytest.raises(ProductError, match="has been deleted"):
-        import_resume(catalogue_import=made, actor=cast.owner)
-
-
-def test_an_import_into_a_catalogue_deleted_meanwhile_registers_nothing(
-    catalogue: Catalogue, cast: Cast, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    made = import_create(catalogue=catalogue, files=[sent("a.jpg", jpeg(1))], started_by=None)
-    original = importer._prepare
-
-    def delete_then_prepare(*args: Any) -> Any:
-        Catalogue.objects.filter(pk=catalogue.pk).update(deleted_at=made.created_at)
-        return original(*args)
-
-    monkeypatch.setattr(importer, "_prepare", delete_then_prepare)
-    execute(str(made.job_id))
-    made.job.refresh_from_db()
-    assert (made.job.state, made.job.error_code) == (JobState.FAILED, ErrorCode.GONE)
-    assert Work.objects.count() == 0
-
-
-def test_a_lost_upload_is_said(catalogue: Catalogue) -> None:
-    made = import_create(catalogue=catalogue, archive=sent("p.zip", zip_of({"a.jpg": jpeg(1)})), started_by=None)
-    files.delete(Area.IMPORTS, made.upload_key)
-    done = finish(made)
-    assert (done.job.state, done.job.error_code) == (JobState.FAILED, ErrorCode.GONE)
-
-
-# --- Processes that die ---
-
-
-class Died(BaseException):
-    """Stands for the death of a process: nothing catches it."""
-
-
-def test_a_picture_that_kills_the_process_is_refused_and_the_rest_is_done(
-    catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    deadly = {jpeg(2), jpeg(5)}
-    original = importer.decode
-    deaths = 0
-
-    def decode(data: bytes, limits: Any) -> Any:
-        nonlocal deaths
-        if data in deadly:
-            deaths += 1
-            raise Died
-        return original(data, limits)
-
-    monkeypatch.setattr(importer, "decode", decode)
-    made = import_create(
-        catalogue=catalogue, files=[sent(f"{n}.jpg", jpeg(n)) for n in range(7)], started_by=None
-    )
-    for _attempt in range(60):
-        try:
-            execute(str(made.job_id))
-        except Died:
-            # What jobs_recover does with a job whose lease has passed.
-            job_retry_or_fail(job=Job.objects.get(pk=made.job_id), code=ErrorCode.WORKER_LOST, message="lost")
-        if Job.objects.get(pk=made.job_id).is_final:
-            break
-    made = CatalogueImport.objects.select_related("job").get(pk=made.pk)
-    assert made.job.state == JobState.SUCCEEDED, made.job.error_message
-    assert states(made) == {
-        f"{n}.jpg": (RowState.FAILED, ErrorCode.WORKER_LOST) if n in (2, 5) else (RowState.REGISTERED, "")
-        for n in range(7)
-    }
-    assert deaths == 2 * importer.TRIES_IN_ALL - 2
-    assert import_can_resume(made)
-
-
-def test_losses_that_are_nobodys_fault_refuse_nothing(catalogue: Catalogue, cast: Cast) -> None:
-    """Two kills at a chunk, for instance by two restarts of the machine, still import every row."""
-    made = import_create(
-        catalogue=catalogue, files=[sent(f"{n}.jpg", jpeg(n)) for n in range(3)], started_by=None
-    )
-    made.rows.update(tries=importer.TRIES_TOGETHER)
-    assert import_counts(finish(made)) == {"registered": 3}
-
-
-def test_a_process_that_lost_its_claim_writes_nothing(catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch) -> None:
-    made = import_create(catalogue=catalogue, files=[sent("a.jpg", jpeg(1))], started_by=None)
-    original = importer._prepare
-
-    def lose_claim(*args: Any) -> Any:
-        Job.objects.filter(pk=made.job_id).update(claim=99)
-        return original(*args)
-
-    monkeypatch.setattr(importer, "_prepare", lose_claim)
-    execute(str(made.job_id))
-    assert Work.objects.count() == CatalogueItem.objects.count() == 0
-    assert states(made) == {"a.jpg": (RowState.PENDING, "")}
-
-
-def test_a_finished_import_that_runs_again_changes_nothing(catalogue: Catalogue) -> None:
-    done = import_files(catalogue, {"a.jpg": jpeg(1)})
-    Job.objects.filter(pk=done.job_id).update(state=JobState.QUEUED, finished_at=None)
-    done = finish(done)
-    assert states(done) == {"a.jpg": (RowState.REGISTERED, "")}
-    assert Work.objects.count() == 1
-    assert AuditEntry.objects.filter(verb="import.finished").count() == 1
-
-
-def test_what_was_deleted_can_be_imported_again(catalogue: Catalogue, cast: Cast) -> None:
-    import_files(catalogue, {"a.jpg": jpeg(1)})
-    items_delete(
-        catalogue=catalogue, item_ids=CatalogueItem.objects.values_list("pk", flat=True), actor=cast.owner
-    )
-    assert states(import_files(catalogue, {"a.jpg": jpeg(1)})) == {"a.jpg": (RowState.REGISTERED, "")}
-    assert Work.objects.live().count() == 1
-
-
-def test_many_pictures_do_not_ask_the_database_one_by_one(
-    catalogue: Catalogue, django_assert_max_num_queries: Any
-) -> None:
-    uploads = [sent(f"{n}.jpg", jpeg(n)) for n in range(20)]
-    made = import_create(catalogue=catalogue, files=uploads, started_by=None)
-    with django_assert_max_num_queries(75):
-        execute(str(made.job_id))
-    assert Work.objects.count() == 20
+def test_too_many_imports_in_an_hour_are_refused(catalogue: Catalogue, cast: Cast, settings: Any) -> None:
+    settings.IMPORTS_PER_HOUR_USER = 1
+    import_create(catalogue=catalogue, files=[sent("a.jpg", jpeg(1))], started_by=cast.owner)
+    with pytest.raises(ProductError) as refused:
+        import_create(catalogue=catalogue, files=[sent("b.jpg", jpeg(2))], started_by=cast.owner)
+    assert refused.value.code == ErrorCode.RATE_LIMITED
+    assert refused.value.retry_after
+    import_create(catalogue=catalogue, files=[sent("b.jpg", jpeg(2))], started_by=cast.colleague)
