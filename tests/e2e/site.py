@@ -51,7 +51,7 @@ class Site:
         self._reader = threading.Thread(target=self._read)
         self._reader.start()
         self.url = self._says(r"Open (http://\S+)")[1]
-        login = self._says(r"(\S+@\S+) +with +the +password +(\S+?)\.?$")
+        login = self._says(r"Demo log-in: (\S+), password (\S+)")
         self.owner = (login[1], login[2])
 
     def _read(self) -> None:
@@ -63,7 +63,8 @@ class Site:
 
         def seen() -> bool:
             found[:] = [match for line in list(self.lines) if (match := re.search(pattern, line))]
-            return bool(found) or self.process.poll() is not None
+            over = self.process.poll() is not None or any("Open http" in line for line in self.lines)
+            return bool(found) or over
 
         within(180, seen)
         if not found:
