@@ -106,7 +106,9 @@ class Catalogues(ApiView):
     @describe(
         name="catalogues_list",
         summary="List catalogues",
-        answers={200: OpenApiResponse(page_of(CatalogueSerializer), "A page of catalogues by name.")},
+        answers={
+            200: OpenApiResponse(page_of(CatalogueSerializer), "A page of catalogues by name.", [examples.CATALOGUES])
+        },
         refusals={400: (ErrorCode.INVALID,)},
         parameters=(PageQuery,),
         headers=("Link",),
@@ -148,7 +150,7 @@ class Items(ApiView):
     @describe(
         name="items_list",
         summary="List or search pictures",
-        answers={200: OpenApiResponse(page_of(ItemSerializer), "A page of pictures, newest first.")},
+        answers={200: OpenApiResponse(page_of(ItemSerializer), "A page of pictures, newest first.", [examples.ITEMS])},
         refusals={400: (ErrorCode.INVALID,)},
         parameters=(ItemQuery,),
         headers=("Link",),

@@ -145,7 +145,9 @@ class Checks(ApiView):
     @describe(
         name="checks_list",
         summary="List checks",
-        answers={200: OpenApiResponse(page_of(CheckSummarySerializer), "A page of checks, newest first.")},
+        answers={
+            200: OpenApiResponse(page_of(CheckSummarySerializer), "A page of checks, newest first.", [examples.CHECKS])
+        },
         refusals={400: (ErrorCode.INVALID,)},
         parameters=(PageQuery,),
         headers=("Link",),
@@ -241,7 +243,7 @@ class CheckCancel(ApiView):
     @describe(
         name="checks_cancel",
         summary="Cancel a check",
-        answers={200: OpenApiResponse(CheckSerializer, "It stops as soon as it can.")},
+        answers={200: OpenApiResponse(CheckSerializer, "It stops as soon as it can.", [examples.CHECK_CANCELLED])},
         refusals={409: (ErrorCode.CONFLICT,)},
     )
     @idempotent

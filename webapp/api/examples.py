@@ -135,6 +135,29 @@ CHECK_DONE = OpenApiExample(
     status_codes=["200"],
 )
 
+CHECK_CANCELLED = OpenApiExample(
+    "Cancelled",
+    _check(
+        state="cancelled",
+        finished_at="2026-11-23T10:00:00.700000Z",
+        progress=_progress(_CHECK_STEPS, now=-1, percent=0),
+        error={"code": "cancelled", "message": "Cancelled."},
+        cancel_requested=True,
+    ),
+    status_codes=["200"],
+)
+
+
+def _page(path: str, row: dict[str, Any]) -> OpenApiExample:
+    address = f"{_SITE}/api/v1{path}?cursor=WyIyMDI2LTExLTIzIiwiNmYzZDBlMmEiXQ"
+    return OpenApiExample("Page", {"results": [row], "next": address}, status_codes=["200"])
+
+
+CHECKS = _page(
+    "/checks",
+    {name: part for name, part in CHECK_DONE.value.items() if name not in ("progress", "cancel_requested", "evidence")},
+)
+
 RECEIPT_SCHEMA: dict[str, Any] = {
     "type": "object",
     "description": "Canonical JSON (RFC 8785).",
@@ -255,6 +278,10 @@ ITEM = OpenApiExample(
 )
 
 
+CATALOGUES = _page("/catalogues", CATALOGUE.value)
+ITEMS = _page(f"/catalogues/{_CATALOGUE}/items", ITEM.value)
+
+
 def _import(**more: Any) -> dict[str, Any]:
     counts = dict.fromkeys(("pending", "registered", "valid", "duplicate", "failed", "not_done"), 0)
     return {
@@ -288,6 +315,19 @@ IMPORT_DONE = OpenApiExample(
         counts={**_import()["counts"], "pending": 0, "registered": 2, "duplicate": 1},
     ),
     status_codes=["200"],
+)
+
+ROWS = _page(
+    f"/imports/{_IMPORT}/rows",
+    {
+        "index": 2,
+        "filename": "harbour-copy.jpg",
+        "state": "duplicate",
+        "code": "same_pixels",
+        "message": "The same pixels are registered already, as “Harbour at dawn”.",
+        "sha256": _PIXELS,
+        "item": f"{_SITE}/api/v1/items/{_ITEM}",
+    },
 )
 
 ME = OpenApiExample(

@@ -137,7 +137,10 @@ class RowSerializer(serializers.Serializer[ImportRow]):
     index = serializers.IntegerField(help_text="Position in the archive, or among the files.")
     filename = serializers.CharField(source="path")
     state = serializers.ChoiceField(choices=ROW_STATES, source="shown")
-    code = serializers.SerializerMethodField(help_text="Why it was refused or left; empty otherwise.")
+    code = serializers.SerializerMethodField(
+        help_text="Of a duplicate `same_bytes` or `same_pixels`; of a picture that was refused or left the problem's"
+        " code; empty otherwise."
+    )
     message = serializers.SerializerMethodField(help_text="The same in words, with what to do.")
     sha256 = serializers.CharField(allow_blank=True)
     item = serializers.SerializerMethodField(
@@ -266,7 +269,7 @@ class ImportRows(ApiView):
     @describe(
         name="imports_rows",
         summary="List what became of each picture",
-        answers={200: OpenApiResponse(page_of(RowSerializer), "A page of rows, in order.")},
+        answers={200: OpenApiResponse(page_of(RowSerializer), "A page of rows, in order.", [examples.ROWS])},
         refusals={400: (ErrorCode.INVALID,)},
         parameters=(RowQuery,),
         headers=("Link",),

@@ -50,6 +50,7 @@ def test_it_works(partner: Partner, catalogue: Catalogue, cast: Cast) -> None:
         ("bad.jpg", "failed"),
     ]
     assert rows[2]["item"] == rows[0]["item"]
+    assert [row["code"] for row in rows[:3]] == ["", "", "same_bytes"]
     assert partner.get(rows[0]["item"]).json()["filename"] == "one.jpg"
     assert rows[3]["code"]
     assert rows[3]["message"]
