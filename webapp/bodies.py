@@ -7,6 +7,7 @@ past the limit it gives Django an empty body and a mark in the scope, which ``pa
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
@@ -26,6 +27,7 @@ _FORM_BYTES = _MIB
 _ORDINARY_BYTES = 4 * _MIB
 # A browser shows an answer only when it could send all it wanted to; so much is taken and thrown away.
 _THROWN_AWAY_BYTES = 1024 * _MIB
+_IDLE_SECONDS = 5.0
 
 
 def body_limit(path: str) -> int:
@@ -63,17 +65,32 @@ class BodyLimit:
                 scope[MARK] = body.limit
             return message
 
+        answer: list[Message] = []
+
         async def send_and_drain(message: Message) -> None:
-            last = message["type"] == "http.response.body" and not message.get("more_body", False)
-            # Whoever asked first whether to send (RFC 9110, 10.1.1) is told not to by the answer itself.
-            if not (body.passed and last) or b"expect" in headers:
+            if not body.passed:
                 await send(message)
                 return
-            await send({**message, "more_body": True})
-            await body.drain()
+            answer.append(message)
+            if message["type"] != "http.response.body" or message.get("more_body", False):
+                return
+            await _send_whole(answer, send)
+            # Whoever asked first whether to send (RFC 9110, 10.1.1) is told not to by the answer itself.
+            if b"expect" not in headers:
+                await body.drain()
             await send({"type": "http.response.body", "body": b"", "more_body": False})
 
         await self._app(scope, receive_limited, send_and_drain)
+
+
+async def _send_whole(answer: list[Message], send: Send) -> None:
+    """Send an answer with its length, so that its reader knows its end while we still take what is being sent."""
+    start, *parts = answer
+    content = b"".join(part.get("body", b"") for part in parts)
+    others = [(name, value) for name, value in start["headers"] if name.lower() != b"content-length"]
+    length = (b"content-length", str(len(content)).encode())
+    await send({**start, "headers": [*others, length]})
+    await send({"type": "http.response.body", "body": content, "more_body": True})
 
 
 class _Body:
@@ -101,8 +118,10 @@ class _Body:
         return message
 
     async def drain(self) -> None:
-        while not self._over and self._count < self.limit + _THROWN_AWAY_BYTES:
-            await self._take()
+        # Some clients stop sending once they are refused, and wait.
+        with contextlib.suppress(TimeoutError):
+            while not self._over and self._count < self.limit + _THROWN_AWAY_BYTES:
+                await asyncio.wait_for(self._take(), _IDLE_SECONDS)
 
     async def _take(self) -> Message:
         message = await self._receive()

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from asgiref.testing import ApplicationCommunicator
 
+from webapp import bodies
 from webapp.asgi import application
 from webapp.bodies import BodyLimit, body_limit
 
@@ -38,11 +39,11 @@ class Asked:
         self.headers: dict[str, str] = {}
         self.body = b""
 
-    async def send(self, pieces: list[int]) -> int:
+    async def send(self, pieces: list[int], ends: bool = True) -> int:
         """Send pieces of these sizes; return how many were taken before the answer was complete."""
         communicator = ApplicationCommunicator(application, self.scope)
         for number, size in enumerate(pieces):
-            more = number < len(pieces) - 1
+            more = number < len(pieces) - 1 or not ends
             await communicator.send_input({"type": "http.request", "body": b"x" * size, "more_body": more})
         more = True
         while more:
@@ -64,6 +65,7 @@ async def test_a_declared_size_past_the_limit_is_refused_on_a_page() -> None:
     assert asked.status == 413
     assert "Send less at a time" in asked.body.decode()
     assert asked.headers["content-type"].startswith("text/html")
+    assert int(asked.headers["content-length"]) == len(asked.body), "or its reader would wait for more"
     assert taken == 3, "a browser shows the answer only once it could send everything"
 
 
@@ -86,6 +88,13 @@ async def test_whoever_asks_first_is_told_before_sending_anything() -> None:
     assert await asked.send([_MIB] * 3) == 0
     assert asked.status == 413
     assert json.loads(asked.body)["code"] == "file_too_large"
+
+
+async def test_whoever_stops_sending_is_not_waited_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bodies, "_IDLE_SECONDS", 0.05)
+    asked = Asked("/check/", length=3 * _MIB, headers={"accept": "text/html"})
+    await asked.send([_MIB], ends=False)
+    assert asked.status == 413
 
 
 @pytest.mark.django_db(transaction=True)
