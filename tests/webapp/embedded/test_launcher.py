@@ -126,7 +126,7 @@ def test_from_nothing_to_serving_and_back_to_nothing(launch, empty_dir):
     assert answer(f"{url}/healthz")["status"] == "ok"
     assert answer(f"{url}/readyz")["database"] == "ok"
     assert site.says("check   |")
-    assert not any("FAILED" in line or "Traceback" in line for line in site.lines)
+    assert [line for line in site.lines if "FAILED" in line or "Traceback" in line] == [], "\n".join(site.lines)
 
     second = launch()
     assert second.process.wait(60) == 1
