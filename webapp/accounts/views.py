@@ -218,9 +218,11 @@ def api_key_revoke(request: HttpRequest, organisation_id: uuid.UUID, key_id: uui
 @require_GET
 def activity(request: HttpRequest, organisation_id: uuid.UUID) -> HttpResponse:
     """Show who did what in an organisation, newest first."""
-    found, _may_write = selectors.organisation_get(user=_person(request), organisation_id=organisation_id)
+    membership = selectors.membership_get(user=_person(request), organisation_id=organisation_id)
+    found = membership.organisation
     pages = Paginator(found.audit_entries.select_related("actor", "api_key"), 50)
     page = pages.get_page(request.GET.get("page"))
     if not page.object_list and page.number > 1:
         raise Http404
-    return render(request, "accounts/activity.html", {"organisation": found, "page": page})
+    context = {"organisation": found, "owns": membership.role == Role.OWNER, "page": page}
+    return render(request, "accounts/activity.html", context)

@@ -11,6 +11,8 @@ urlpatterns = [
     path("help/", views.help_page, name="help"),
     path("help/errors", views.errors, name="errors"),
     path("accuracy/", views.accuracy, name="accuracy"),
+    # Browsers and crawlers that ask for it wherever they are.
+    path("favicon.ico", views.favicon),
     path("healthz", views.healthz, name="healthz"),
     path("readyz", views.readyz, name="readyz"),
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
 from django import template
 from django.contrib.humanize.templatetags.humanize import naturaltime
@@ -42,6 +43,12 @@ def hours(count: int) -> str:
 def deed(verb: str) -> str:
     """Return what an audit entry's verb says, as the end of a sentence that begins with who did it."""
     return str(DEEDS.get(verb, verb))
+
+
+@register.filter
+def about(data: dict[str, Any]) -> str:
+    """Return the name of what an audit entry is about, where its data tell one."""
+    return next((str(data[key]) for key in ("name", "email", "upload", "title", "label") if data.get(key)), "")
 
 
 @register.simple_tag
