@@ -227,7 +227,7 @@ def _pair(data: dict[str, Any]) -> Content:
         wrong = data["false_verification"]
         facts.append(
             (
-                _("Wrongly verified"),
+                _("How often this is wrong"),
                 _("%(n)d of %(pairs)s pairs of different pictures that look alike; at most %(bound).2g%% (95%% bound)")
                 % {"n": wrong["false"], "pairs": f"{wrong['hard_pairs']:,}", "bound": 100 * wrong["upper_bound"]},
             )
