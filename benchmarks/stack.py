@@ -27,7 +27,8 @@ class Site:
     lines: list[str] = field(default_factory=list)
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port of the loopback address that nobody listens on now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -46,7 +47,7 @@ def site(home: Path | None = None, **environment: str) -> Iterator[Site]:
         process = subprocess.Popen(
             [sys.executable, "-m", "webapp.embedded", "up"],
             cwd=ROOT,
-            env={**os.environ, "PROVENANCE_HOME": str(data), "SITE_PORT": str(_free_port()), **environment},
+            env={**os.environ, "PROVENANCE_HOME": str(data), "SITE_PORT": str(free_port()), **environment},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
