@@ -30,7 +30,7 @@ def match(page: Page, owner_page: Page) -> Page:
 def test_confirm_by_key_and_undo_by_key(match: Page, page: Page) -> None:
     assert images_loaded(match, ".side-by-side img") == [True, True]
     badge = match.locator(".page-head .badge")
-    expect(badge).to_have_text("Open")
+    expect(badge).to_have_text("To review")
     note = match.get_by_label("Note")
     note.fill("")
     note.press_sequentially("cr")
@@ -44,7 +44,7 @@ def test_confirm_by_key_and_undo_by_key(match: Page, page: Page) -> None:
 
     match.keyboard.press("u")
     expect(match.get_by_text("Taken back.")).to_be_visible()
-    expect(badge).to_have_text("Open")
+    expect(badge).to_have_text("To review")
     expect(match.get_by_text("undone")).to_be_visible()
 
 

@@ -1,0 +1,81 @@
+"""Pictures of the pages. ``SCREENSHOTS=1`` (``make screenshots``) keeps them in docs/screenshots for the README."""
+
+from __future__ import annotations
+
+import os
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+from playwright.sync_api import Page, StorageState, expect
+
+from tests.e2e.conftest import NewContext
+from tests.e2e.pictures import edited, payload
+from tests.e2e.site import ROOT
+from tests.e2e.steps import check
+
+KEPT = os.environ.get("SCREENSHOTS") == "1"
+# Paletted PNGs of 256 colours look the same and take a third.
+LARGEST = 300_000
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Where the pictures go: to the README's folder only when they are asked for."""
+    place = ROOT / "docs" / "screenshots" if KEPT else tmp_path
+    place.mkdir(parents=True, exist_ok=True)
+    return place
+
+
+def _keep(page: Page, path: Path, **options: Any) -> None:
+    page.wait_for_load_state("networkidle")
+    page.mouse.move(0, 0)
+    data = page.screenshot(animations="disabled", caret="hide", **options)
+    with Image.open(BytesIO(data)) as picture:
+        assert picture.width == page.viewport_size["width"]  # type: ignore[index]
+        assert len(picture.convert("RGB").resize((64, 64)).getcolors(4096) or ()) > 20, "an empty page"
+        if len(data) > LARGEST:
+            picture.convert("RGB").quantize(256).save(path, optimize=True)
+        else:
+            path.write_bytes(data)
+
+
+def test_visitors_pages(new_context: NewContext, folder: Path) -> None:
+    context = new_context(viewport={"width": 1280, "height": 900})
+    page = context.new_page()
+    page.goto("/")
+    page.set_input_files("#files", [payload("found-online.png", edited("coffee"))])
+    expect(page.locator(".drop-list li")).to_have_count(1)
+    _keep(page, folder / "home.png")
+    address = check(page, "found-online.png", edited("coffee"), verdict="Registered")
+    _keep(page, folder / "check-result.png")
+    state = context.storage_state()
+    page.get_by_role("link", name="Lay one over the other").first.click()
+    page.wait_for_url("**/compare/**")
+    _keep(page, folder / "compare.png")
+    page.goto("/api/docs/")
+    expect(page.locator(".opblock").first).to_be_visible()
+    _keep(page, folder / "api-docs.png")
+
+    phone = new_context(viewport={"width": 390, "height": 844}, storage_state=state).new_page()
+    phone.goto(address)
+    _keep(phone, folder / "phone.png")
+    dark = new_context(color_scheme="dark", storage_state=state).new_page()
+    dark.goto(address)
+    _keep(dark, folder / "dark.png")
+
+
+def test_members_pages(page: Page, new_context: NewContext, owner_state: StorageState, folder: Path) -> None:
+    for name in ("chelsea", "astronaut", "rocket", "picos", "sunset"):
+        check(page, f"{name}-repost.png", edited(name), verdict="Registered")
+    owner = new_context(viewport={"width": 1280, "height": 900}, storage_state=owner_state).new_page()
+    owner.goto("/catalogues/")
+    owner.get_by_role("link", name="Sample catalogue").click()
+    expect(owner.locator(".thumb").first).to_be_visible()
+    _keep(owner, folder / "catalogue.png")
+    owner.goto("/reviews/?query=cat&state=all")
+    owner.locator(".thumb a").first.click()
+    expect(owner.get_by_role("heading", level=1)).to_have_text("Chelsea the cat")
+    _keep(owner, folder / "review-queue.png")
