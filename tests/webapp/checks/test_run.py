@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 from django.utils import timezone
 
+from provenance.images.align import Alignment
 from tests.webapp.checks.conftest import Register, Submit, edited, flat, png, sample
 from tests.webapp.conftest import Cast
 from webapp import files
 from webapp.checks import candidates, examiners, run
 from webapp.checks.context import Context, EvidenceDraft
 from webapp.checks.models import Check, Evidence, EvidenceKind, Outcome, Verdict
+from webapp.checks.renditions import SIDE, make_renditions
 from webapp.checks.services import check_delete
 from webapp.checks.storage import Rendition, has_renditions, preview_key, rendition_key
 from webapp.files import Area
@@ -224,6 +226,21 @@ def test_renditions_have_one_size_and_agree(register: Register, check_now: Submi
     inside = (query > 8).any(axis=2)
     assert 0.6 < inside.mean() < 0.95, "the crop covers a part of the registered picture"
     assert np.abs(reference - query)[inside].mean() < 12, "and lies where it belongs"
+
+
+def test_the_renditions_of_a_large_work_are_reduced_and_still_agree() -> None:
+    pixels = examiners.decode(sample("astronaut")).pixels
+    reference = np.ascontiguousarray(pixels.repeat(4, axis=0).repeat(4, axis=1))
+    query = np.ascontiguousarray(reference[300:1500, 200:1800])
+    shift = np.array([[1.0, 0, 200], [0, 1, 300], [0, 0, 1]])
+    alignment = Alignment(shift, False, 99, 99, 1.0, 1.0, 0.5, 1.0, np.zeros((4, 2)))
+    made = {name: examiners.decode(data).pixels for name, data in make_renditions(query, reference, alignment).items()}
+    small, warped = (made[name].astype(int) for name in (Rendition.REFERENCE, Rendition.QUERY))
+    assert small.shape == warped.shape == (SIDE, SIDE, 3)
+    scale = SIDE / 2048
+    rows, columns = slice(round(310 * scale), round(1490 * scale)), slice(round(210 * scale), round(1790 * scale))
+    assert np.abs(small - warped)[rows, columns].mean() < 6
+    assert warped[: round(290 * scale)].max() < 12, "nothing is drawn where the query is not"
 
 
 def test_running_twice_says_everything_once(register: Register, submit: Submit) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from asgiref.sync import sync_to_async
 from asgiref.testing import ApplicationCommunicator
-from channels.layers import channel_layers
+from channels.layers import channel_layers, get_channel_layer
 from django.db import connections
 from django.test import Client
 
@@ -19,7 +19,7 @@ from webapp.asgi import application
 from webapp.jobs import consumers
 from webapp.jobs.models import Job
 from webapp.jobs.selectors import job_snapshot
-from webapp.jobs.services import Progress, job_cancel, job_claim, job_create, job_succeed
+from webapp.jobs.services import Progress, group_of, job_cancel, job_claim, job_create, job_succeed
 from webapp.visitors import ensure_visitor
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -213,6 +213,18 @@ async def test_what_was_missed_is_told_without_a_nudge(
     await socket.told()
     await sync_to_async(Job.objects.filter(pk=job.pk).update)(seq=7, note="changed in silence")
     assert (await socket.told())["note"] == "changed in silence"
+
+
+async def test_a_nudge_without_news_tells_nothing(cast: Cast, connect: Connect) -> None:
+    """Two nudges may point at one change, and one may come late."""
+    job = await sync_to_async(make_job)(owner=cast.owner)
+    socket = connect(job.pk, await sync_to_async(cast.client)("owner"))
+    await socket.open()
+    await socket.told()
+    for _ in range(3):
+        await get_channel_layer().group_send(group_of(job.pk), {"type": "job.changed"})
+    await sync_to_async(job_cancel)(job=job)
+    assert (await socket.told())["state"] == "cancelled", "the first message after the first snapshot"
 
 
 async def test_a_job_that_is_over_is_told_once_and_the_socket_closes(cast: Cast, connect: Connect) -> None:
