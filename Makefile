@@ -25,6 +25,10 @@ stop: venv ## stop what a killed `make up` left running
 test: dev browser ## run every test, in a real browser too (ARGS="-k name" chooses)
 	@exec $(PY) -m pytest $(ARGS)
 
+.PHONY: screenshots
+screenshots: dev browser ## take the pictures in docs/screenshots anew
+	@exec env SCREENSHOTS=1 $(PY) -m pytest tests/e2e/test_screenshots.py
+
 .PHONY: lint
 lint: dev ## check style, types, layers, migrations, the OpenAPI file and the deployment files
 	$(PY) -m ruff check .
