@@ -1,11 +1,11 @@
 """Exact search by Hamming radius over the live works, in PostgreSQL.
 
 One sequential scan answers all codes of a query: a row is read once and compared with each of them, which costs
-twice what one comparison does. Measured on PostgreSQL 18 with 8 codes of 256 bits, of which a row is tested
-against all: pgvector's ``<~>`` in a chain of ORs takes two thirds of the time of ``bit_count(a # b)``, half of that
-of a join with the codes, and the planner shares it among parallel workers by itself once the table has some
-100,000 works. Indexes that split the code (multi-index hashing) pay at small radii only; the radius at which
-verification looks is a third of the code.
+twice what one comparison does. Measured on PostgreSQL 18 with eight codes of 256 bits (``make bench-search``):
+pgvector's ``<~>`` in a chain of ORs takes two thirds of the time of ``bit_count(a # b)`` and half of that of a join
+with the codes, and the planner shares it among parallel workers by itself once there are some 100,000 works.
+Indexes that split the code (multi-index hashing) pay at small radii only; the radius at which verification looks is
+a third of the code.
 """
 
 from __future__ import annotations
