@@ -33,7 +33,7 @@ class HashIndex(Protocol):
     """Finds every entry within a radius (recall 1.0) among codes of one algorithm."""
 
     def add(self, ids: Sequence[Hashable], codes: Sequence[HashCode]) -> None:
-        """Add entries; they are found from the next search on.
+        """Add entries; they are found from the next search on. An id that is there already gets the new code.
 
         Raises:
             ValueError: a code of another algorithm or length, or not as many ids as codes.
@@ -61,6 +61,7 @@ class MemoryIndex:
         self.algorithm = algorithm
         self.length = length
         self._ids: list[Any] = []
+        self._known: set[Any] = set()
         self._codes: npt.NDArray[np.uint64] = np.empty((0, self._words), dtype=np.uint64)
 
     @property
@@ -74,8 +75,12 @@ class MemoryIndex:
         """See :meth:`HashIndex.add`."""
         if len(ids) != len(codes):
             raise ValueError(f"{len(ids)} ids for {len(codes)} codes")
-        if codes:
-            self._codes = np.concatenate([self._codes, np.stack([self._pack(code) for code in codes])])
+        packed = [self._pack(code) for code in codes]
+        if packed:
+            if not self._known.isdisjoint(ids):
+                self.remove(ids)
+            self._known.update(ids)
+            self._codes = np.concatenate([self._codes, np.stack(packed)])
             self._ids.extend(ids)
 
     def remove(self, ids: Iterable[Hashable]) -> None:
@@ -84,6 +89,7 @@ class MemoryIndex:
         kept = [row for row, entry in enumerate(self._ids) if entry not in gone]
         self._codes = self._codes[kept]
         self._ids = [self._ids[row] for row in kept]
+        self._known -= gone
 
     def search(
         self, query: HashCode | Sequence[HashCode], radius: int, limit: int | None = None
