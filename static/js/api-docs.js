@@ -1,20 +1,39 @@
-// Draws the API's reference from its OpenAPI document, in the theme of the page.
+// Draws the API's reference from its OpenAPI document, and mends how some of it is told to screen readers.
 const place = document.getElementById("api-reference");
-const root = document.documentElement;
 
-function followTheme() {
-  root.classList.toggle("dark-mode", root.dataset.themeShown === "dark");
+// The parts of Swagger UI's own layout that we want; that one brings a second <main> into the page.
+function Reference({ React: { createElement } }) {
+  function Layout({ getComponent, specSelectors }) {
+    const parts = ["errors"];
+    if (specSelectors.loadingStatus() === "success") parts.push("InfoContainer", "AuthorizeBtnContainer", "operations");
+    return createElement("div", { className: "swagger-ui" },
+      createElement(getComponent("SvgAssets")),
+      ...parts.map((name) => createElement("div", { className: `part-${name}` }, createElement(getComponent(name, true)))));
+  }
+  return { components: { Layout } };
 }
 
-followTheme();
-new MutationObserver(followTheme).observe(root, { attributes: true, attributeFilter: ["data-theme-shown"] });
+function mend() {
+  for (const select of place.querySelectorAll("select:not([aria-label], [id])")) {
+    select.setAttribute("aria-label", place.dataset.choose);
+  }
+  for (const code of place.querySelectorAll(".microlight:not([tabindex])")) code.tabIndex = 0;
+}
+
+let waiting = false;
+new MutationObserver(() => {
+  if (waiting) return;
+  waiting = true;
+  requestAnimationFrame(() => { waiting = false; mend(); });
+}).observe(place, { childList: true, subtree: true });
 
 window.SwaggerUIBundle({
   url: place.dataset.schema,
   domNode: place,
-  deepLinking: true,
-  defaultModelsExpandDepth: 0,
+  plugins: [Reference],
+  layout: "Layout",
   displayRequestDuration: true,
   persistAuthorization: false,
   showCommonExtensions: true,
+  syntaxHighlight: false,
 });
