@@ -20,6 +20,7 @@ from webapp.registry.models import Work
 
 RUNNING_SHOWN = 10
 CATALOGUES_SHOWN = 5
+_WRITERS = (Role.OWNER.value, Role.EDITOR.value)
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class Place:
     @property
     def may_write(self) -> bool:
         """Whether the person may change what the organisation has registered."""
-        return self.membership.role in (Role.OWNER, Role.EDITOR)
+        return self.membership.role in _WRITERS
 
     @property
     def percent_stored(self) -> int:
@@ -88,7 +89,7 @@ def places_of(person: User) -> list[Place]:
 
 def running_for(person: User) -> list[Running]:
     """Return the checks and imports under way that this person or a colleague started, newest first."""
-    roles = dict(Membership.objects.filter(user=person).values_list("organisation_id", "role"))
+    roles: dict[Any, str] = dict(Membership.objects.filter(user=person).values_list("organisation_id", "role"))
     jobs = list(
         Job.objects.filter(Q(owner=person) | Q(organisation_id__in=roles)).exclude(state__in=FINAL_STATES)[
             :RUNNING_SHOWN
@@ -106,7 +107,7 @@ def running_for(person: User) -> list[Running]:
             snapshot=job_snapshot(job),
             title=about[job.pk][0],
             url=about[job.pk][1],
-            may_cancel=job.owner_id == person.pk or roles.get(job.organisation_id) in (Role.OWNER, Role.EDITOR),
+            may_cancel=job.owner_id == person.pk or roles.get(job.organisation_id, "") in _WRITERS,
         )
         for job in jobs
         if job.pk in about
