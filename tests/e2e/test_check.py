@@ -126,7 +126,7 @@ def test_pictures_are_dropped_or_pasted_and_removed(page: Page, kind: str) -> No
     page.goto("/check/")
     _dispatch(page, kind, "cat.png", "other.png")
     expect(page.locator(".drop-list li")).to_have_count(2)
-    expect(page.get_by_text("2 files chosen.")).to_be_visible()
+    expect(page.get_by_text("2 files chosen")).to_be_visible()
     page.get_by_role("button", name="Remove other.png").click()
     expect(page.locator(".drop-list li")).to_have_count(1)
     page.get_by_role("button", name="Remove cat.png").click()
@@ -161,7 +161,7 @@ def test_an_eleventh_picture_is_left_out_and_that_is_said(page: Page) -> None:
     page.goto("/")
     page.set_input_files("#files", [payload(f"{n}.png", flat()) for n in range(11)])
     expect(page.locator(".drop-list li")).to_have_count(10)
-    expect(page.get_by_text("At most 10 files at once: the first 10 were kept.")).to_be_visible()
+    expect(page.get_by_text("At most 10 files can be sent at once: the first 10 were kept.")).to_be_visible()
 
 
 def test_without_scripts_too_eleven_pictures_are_refused(new_context: NewContext, errors: Errors) -> None:

@@ -40,7 +40,7 @@ def test_slider_overlay_and_difference(page: Page) -> None:
     assert abs(int(slider.input_value()) - 75) <= 1
 
     page.get_by_role("button", name="Overlay").press("Enter")
-    strength = page.get_by_label("Strength of the overlay")
+    strength = page.get_by_label("Strength of your picture")
     strength.focus()
     page.keyboard.press("Home")
     assert upper.evaluate("(image) => getComputedStyle(image).opacity") == "0"
@@ -55,6 +55,13 @@ def test_slider_overlay_and_difference(page: Page) -> None:
     assert "difference" in str(upper.get_attribute("src"))
     assert images_loaded(page, ".compare-stage .upper") == [True]
     assert upper.evaluate("(image) => getComputedStyle(image).opacity") == "1"
+
+    page.locator("[data-mode-choice=side]").press("Enter")
+    lower, beside = (image.bounding_box() for image in page.locator(".compare-stage img").all())
+    assert lower is not None
+    assert beside is not None
+    assert lower["x"] + lower["width"] <= beside["x"] + 1 or beside["x"] + beside["width"] <= lower["x"] + 1
+    assert images_loaded(page, ".compare-stage img") == [True, True]
 
 
 def test_what_is_not_there_to_compare_is_not_found(page: Page, errors: Errors) -> None:
