@@ -155,16 +155,16 @@ function inWords(snapshot) {
   if (step && !snapshot.final) parts.push(step.label);
   if (snapshot.total > 1 && !snapshot.final) parts.push(`${snapshot.done.toLocaleString("en-GB")} of ${snapshot.total.toLocaleString("en-GB")}`);
   if (snapshot.note) parts.push(snapshot.note);
-  if (snapshot.seconds_left) parts.push(`about ${inTime(snapshot.seconds_left)} left`);
+  if (snapshot.seconds_left) parts.push(`${inTime(snapshot.seconds_left)} left`);
   if (snapshot.error) parts.push(snapshot.error.message);
   return parts.join(" · ");
 }
 
 function inTime(seconds) {
   if (seconds < 10) return "a few seconds";
-  if (seconds < 90) return `${Math.round(seconds / 10) * 10} seconds`;
-  if (seconds < 5400) return `${Math.round(seconds / 60)} minutes`;
-  return `${Math.round(seconds / 3600)} hours`;
+  if (seconds < 90) return `about ${Math.round(seconds / 10) * 10} seconds`;
+  if (seconds < 5400) return `about ${Math.round(seconds / 60)} minutes`;
+  return `about ${Math.round(seconds / 3600)} hours`;
 }
 
 for (const element of document.querySelectorAll("[data-job-url]")) {
