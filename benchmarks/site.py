@@ -34,7 +34,7 @@ CHECKS = 12 if QUICK else 100
 CLIENTS = 2
 # Of what is checked, one in five is a stranger to the registry.
 EDITS = ("screenshot", "social", "grayscale", "meme_text")
-RECALL_REGISTRY, RECALL_PICTURES = (200, 2) if QUICK else (None, 120)
+RECALL_REGISTRY, RECALL_PICTURES = (200, 2) if QUICK else (None, 60)
 
 PREPARE = """
 from datetime import timedelta
