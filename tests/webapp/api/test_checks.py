@@ -6,9 +6,11 @@ import hashlib
 import io
 import json
 import uuid
+from datetime import timedelta
 
 import pytest
 import rfc8785
+from django.utils import timezone
 from PIL import Image
 from pytest_django import Settings
 
@@ -17,9 +19,10 @@ from tests.webapp.conftest import Cast
 from tests.webapp.pictures import jpeg
 from webapp.accounts.models import AuditEntry
 from webapp.catalogues.models import Catalogue
-from webapp.checks.models import Check
+from webapp.checks.models import Check, Evidence
 from webapp.checks.services import check_submit
 from webapp.files import Area, path_of
+from webapp.jobs.models import Job
 from webapp.jobs.services import job_claim
 
 
@@ -105,6 +108,20 @@ def test_a_check_that_failed_says_why_and_has_no_receipt(partner: Partner) -> No
     assert body["error"]["code"] == "picture_unreadable"
     assert body["error"]["message"]
     assert partner.get(links["receipt"]).status_code == 410
+
+
+def test_what_was_found_so_far_is_no_answer(partner: Partner) -> None:
+    links = partner.post("/checks", {"file": picture()}).json()["links"]
+    work_off()
+    assert Evidence.objects.exists()
+    Job.objects.update(state="running", finished_at=None, lease_until=timezone.now() + timedelta(minutes=1))
+
+    body = partner.get(links["self"]).json()
+
+    assert body["state"] == "running"
+    assert body["verdict"] is None
+    assert body["evidence"] == []
+    assert partner.get(links["receipt"]).status_code == 409
 
 
 def test_a_picture_of_too_many_pixels_is_refused_by_the_worker(partner: Partner, settings: Settings) -> None:

@@ -13,7 +13,7 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from tests.webapp.api.conftest import MakePartner, Partner, picture, upload, work_off
-from tests.webapp.conftest import Cast
+from tests.webapp.conftest import Cast, make_person
 from tests.webapp.pictures import jpeg
 from webapp.accounts.models import ApiKey, Scope
 from webapp.accounts.services import api_key_create, organisation_create
@@ -21,6 +21,7 @@ from webapp.api import checks, idempotency
 from webapp.api.models import IdempotencyRecord
 from webapp.catalogues.models import Catalogue, CatalogueImport, CatalogueItem
 from webapp.checks.models import Check
+from webapp.errors import ErrorCode, ProductError
 from webapp.jobs.management.commands.worker import HOUSEKEEPING
 from webapp.jobs.models import Job
 
@@ -174,6 +175,23 @@ def test_what_a_failed_write_did_is_undone_with_it(partner: Partner, monkeypatch
     assert Check.objects.count() == 1
 
 
+def test_what_a_refused_write_did_is_undone_though_its_answer_is_kept(
+    partner: Partner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submit = checks.check_submit
+
+    def refuse_late(**arguments: Any) -> None:
+        submit(**arguments)
+        raise ProductError(ErrorCode.FILE_EMPTY, "A refusal after the rows were written.")
+
+    monkeypatch.setattr(checks, "check_submit", refuse_late)
+    answers = [partner.post("/checks", {"file": picture()}, Idempotency_Key=NAME) for _time in range(2)]
+
+    assert [answer.status_code for answer in answers] == [400, 400]
+    assert answers[1]["Idempotency-Replayed"] == "true"
+    assert not Check.objects.exists()
+
+
 @pytest.mark.parametrize("name", ["", " ", "a b", "x" * 256, "é", "a\tb"])
 def test_a_name_that_is_none_is_refused(partner: Partner, name: str) -> None:
     refused = partner.post("/checks", {"file": picture()}, Idempotency_Key=name)
@@ -227,8 +245,6 @@ def test_the_record_has_neither_name_nor_secret(partner: Partner, cast: Cast) ->
 @pytest.fixture
 def committed_secret(transactional_db: None) -> str:
     """Return the secret of a key that other threads see too."""
-    from tests.webapp.conftest import make_person
-
     owner = make_person("owner@archive.example")
     _key, secret = api_key_create(
         organisation=organisation_create(name="The Archive", founder=owner),
