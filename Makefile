@@ -23,7 +23,7 @@ stop: venv ## stop what a killed `make up` left running
 
 .PHONY: test
 test: dev browser ## run every test, in a real browser too (ARGS="-k name" chooses)
-	@exec $(PY) -m pytest $(ARGS)
+	@exec $(PY) -m pytest -n $(TEST_PROCESSES) --dist loadgroup $(ARGS)
 
 .PHONY: screenshots
 screenshots: dev browser ## take the pictures in docs/screenshots anew
