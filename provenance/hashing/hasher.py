@@ -18,9 +18,7 @@ RGB = npt.NDArray[np.uint8]
 
 
 class Hasher(Protocol):
-    """A frozen algorithm: the same pixels give the same code for ever; a change is a new algorithm id.
-
-    """
+    """A frozen algorithm: the same pixels give the same code for ever; a change is a new algorithm id."""
 
     @property
     def algorithm(self) -> str:

@@ -22,6 +22,8 @@ class Pdq:
     algorithm = "pdq-v1"
     length = 256
     # The paper's own advice: below 50 of 100 the picture has too few gradients for its code to mean anything.
+    # Measured: none of 11,553 photographs (Flickr8k, Caltech 101) lies below; flat pictures, straight ramps and
+    # faint noise do; and no two of the smooth pictures above it come within the published threshold.
     minimum_quality = 0.5
 
     def hash(self, pictures: Sequence[RGB]) -> list[Fingerprint]:
