@@ -56,8 +56,10 @@ def _is_of(other: psutil.Process, group: int) -> bool:
 @pytest.fixture
 def start_worker(tmp_path: Path) -> Iterator[Start]:
     """Return what starts ``manage.py worker`` on this test's database and files, with a short lease."""
-    database = connection.settings_dict
-    address = f"postgresql://{database['USER']}@{quote(database['HOST'], safe='')}/{database['NAME']}"
+    database = {name: quote(str(value), safe="") for name, value in connection.settings_dict.items()}
+    credentials = f"{database['USER']}:{database['PASSWORD']}" if database["PASSWORD"] else database["USER"]
+    host = f"{database['HOST']}:{database['PORT']}" if database["PORT"] else database["HOST"]
+    address = f"postgresql://{credentials}@{host}/{database['NAME']}"
     environment = {
         **{name: value for name, value in os.environ.items() if name != "DJANGO_SETTINGS_MODULE"},
         "DATABASE_URL": address,
