@@ -93,7 +93,12 @@ def keys_older_than(area: Area, seconds: float) -> Iterator[str]:
     limit = time.time() - seconds
     for folder in (Path(settings.MEDIA_ROOT) / area).glob("??"):
         for entry in os.scandir(folder):
-            if _KEY.fullmatch(entry.name) and entry.stat().st_mtime < limit:
+            try:
+                old = entry.stat().st_mtime < limit
+            except FileNotFoundError:
+                # Deleted between the listing and the look at it.
+                continue
+            if old and _KEY.fullmatch(entry.name):
                 yield entry.name
 
 
