@@ -7,6 +7,7 @@ import re
 import pytest
 from allauth.account.models import EmailAddress
 from django.core import mail
+from django.core.cache import cache
 from django.test import Client
 from django.urls import reverse
 
@@ -92,3 +93,23 @@ def test_too_many_tries_get_a_page(cast: Cast) -> None:
             break
     assert response.status_code == 429
     assert "too often" in response.content.decode()
+
+
+def test_a_code_that_did_not_arrive_is_sent_again_or_elsewhere(cast: Cast) -> None:
+    client = Client()
+    form = {"email": "typo@new.example", "password1": PASSWORD, "password2": PASSWORD}
+    address = client.post(reverse("account_signup"), form)["Location"]
+    text = client.get(address).content.decode()
+    assert "Send a new code" in text
+    first = last_code()
+    assert client.post(address, {"action": "resend"}).status_code == 429, "so soon after the first"
+    cache.clear()
+    client.post(address, {"action": "resend"})
+    assert len(mail.outbox) == 2
+    assert last_code() != first
+    cache.clear()
+    client.post(address, {"action": "change", "email": "right@new.example"})
+    assert mail.outbox[-1].to == ["right@new.example"]
+    assert client.post(address, {"code": last_code()}).status_code == 302
+    assert EmailAddress.objects.get(email="right@new.example").verified
+    assert not EmailAddress.objects.filter(email="typo@new.example").exists()
