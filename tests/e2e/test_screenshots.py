@@ -37,7 +37,11 @@ def _keep(page: Page, path: Path, **options: Any) -> None:
         assert picture.width == page.viewport_size["width"]  # type: ignore[index]
         assert len(picture.convert("RGB").resize((64, 64)).getcolors(4096) or ()) > 20, "an empty page"
         if len(data) > LARGEST:
-            picture.convert("RGB").quantize(256).save(path, optimize=True)
+            colours = picture.convert("RGB")
+            palette = colours.quantize(256)
+            colours.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG).save(path, optimize=True)
+            if path.stat().st_size > LARGEST:
+                palette.save(path, optimize=True)
         else:
             path.write_bytes(data)
 

@@ -77,7 +77,8 @@ _HEADERS: dict[str, tuple[dict[str, Any], str]] = {
     "WWW-Authenticate": ({"type": "string"}, "How to show who you are, and what was wrong (RFC 6750)."),
     "Idempotency-Replayed": ({"type": "string", "const": "true"}, "There if this answer was given before."),
 }
-_OPTIONAL_HEADERS = ("Idempotency-Replayed", "Retry-After")
+# The first three are left out where a body is refused before it is read (413).
+_OPTIONAL_HEADERS = ("RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset", "Idempotency-Replayed", "Retry-After")
 
 _SHARED: dict[int, tuple[str, str, tuple[ErrorCode, ...]]] = {
     401: (

@@ -124,7 +124,7 @@ def stop(data_dir: Path, *, timeout: float = _STOP_SECONDS) -> bool:
             for number, seconds in ((signal.SIGINT, timeout), (signal.SIGQUIT, 10.0), (signal.SIGKILL, 5.0)):
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, number)
-                if within(seconds, lambda: _postmaster(place) is None):
+                if within(seconds, lambda: not _is_postgres_of(place, pid, unseen=True)):
                     break
         _clear_remains(place)
         if not place.socket.is_relative_to(place.folder):

@@ -12,10 +12,10 @@ from django.test import Client
 from django.utils import timezone
 
 from tests.webapp.api import contract
-from tests.webapp.conftest import Cast
+from tests.webapp.conftest import Cast, make_person
 from tests.webapp.pictures import jpeg
 from webapp.accounts.models import Organisation, Scope, User
-from webapp.accounts.services import api_key_create
+from webapp.accounts.services import api_key_create, organisation_create
 from webapp.catalogues.models import Catalogue
 from webapp.catalogues.services import catalogue_create
 from webapp.jobs.models import Job
@@ -94,6 +94,20 @@ def make_partner(cast: Cast) -> MakePartner:
 def stranger(cast: Cast, make_partner: MakePartner) -> Partner:
     """Return the holder of a key of the outsider's organisation."""
     return make_partner(organisation=cast.elsewhere, by=cast.outsider)
+
+
+@pytest.fixture
+def committed_secret(transactional_db: None) -> str:
+    """Return the secret of a key that other threads see too."""
+    owner = make_person("owner@archive.example")
+    _key, secret = api_key_create(
+        organisation=organisation_create(name="The Archive", founder=owner),
+        name="partner",
+        scopes=Scope.values,
+        expires_at=timezone.now() + timedelta(days=1),
+        created_by=owner,
+    )
+    return secret
 
 
 @pytest.fixture

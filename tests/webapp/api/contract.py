@@ -122,6 +122,7 @@ def check(method: str, path: str, response: HttpResponse) -> None:
             assert not errors_of(header["schema"], value), f"{where}: {name}"
         else:
             assert not header["required"], f"{where}: {name} is missing"
+    assert {"RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset"} <= set(response.headers), where
     undeclared = set(response.headers) - set(headers) - _HEADERS_OF_HTTP
     assert not undeclared, f"{where}: {undeclared} are not declared"
     if method == "HEAD":

@@ -13,10 +13,9 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from tests.webapp.api.conftest import MakePartner, Partner, picture, upload, work_off
-from tests.webapp.conftest import Cast, make_person
+from tests.webapp.conftest import Cast
 from tests.webapp.pictures import jpeg
-from webapp.accounts.models import ApiKey, Scope
-from webapp.accounts.services import api_key_create, organisation_create
+from webapp.accounts.models import ApiKey
 from webapp.api import checks, idempotency
 from webapp.api.models import IdempotencyRecord
 from webapp.catalogues.models import Catalogue, CatalogueImport, CatalogueItem
@@ -240,20 +239,6 @@ def test_the_record_has_neither_name_nor_secret(partner: Partner, cast: Cast) ->
 
 
 # --- At once, in two transactions ---
-
-
-@pytest.fixture
-def committed_secret(transactional_db: None) -> str:
-    """Return the secret of a key that other threads see too."""
-    owner = make_person("owner@archive.example")
-    _key, secret = api_key_create(
-        organisation=organisation_create(name="The Archive", founder=owner),
-        name="partner",
-        scopes=Scope.values,
-        expires_at=timezone.now() + timedelta(days=1),
-        created_by=owner,
-    )
-    return secret
 
 
 class Elsewhere(threading.Thread):

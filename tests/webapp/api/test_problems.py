@@ -19,11 +19,13 @@ from rest_framework.exceptions import ErrorDetail, NotAuthenticated, Throttled, 
 from tests.webapp.api import contract
 from tests.webapp.api.conftest import Partner, picture
 from tests.webapp.conftest import Cast
+from tests.webapp.pictures import jpeg
 from webapp.api import checks, problems
 from webapp.api import me as me_module
 from webapp.asgi import application
 from webapp.bodies import body_limit
 from webapp.errors import ErrorCode, ProductError
+from webapp.files import sha256_of
 
 
 def assert_problem(response: Any, status: int, code: str) -> dict[str, Any]:
@@ -202,15 +204,16 @@ def test_an_import_may_be_as_large_as_the_key_is_told(partner: Partner) -> None:
 # --- Over ASGI, where bodies are cut off before Django sees them ---
 
 
-async def ask(path: str, size: int, *, declared: bool, accept: str = "*/*") -> tuple[int, dict[str, str], bytes]:
-    """Send a body of that size; return status, headers and body of the answer."""
-    headers = [(b"host", b"localhost"), (b"content-type", b"multipart/form-data; boundary=x")]
-    headers += [(b"accept", accept.encode())]
+async def ask(path: str, data: bytes, *, declared: bool, **more: str) -> tuple[int, dict[str, str], bytes]:
+    """Send a body in two pieces; return status, headers and body of the answer."""
+    named = {"host": "localhost", "content-type": "multipart/form-data; boundary=x", **more}
     if declared:
-        headers.append((b"content-length", str(size).encode()))
+        named["content-length"] = str(len(data))
+    headers = [(name.encode(), value.encode()) for name, value in named.items()]
     scope = {"type": "http", "method": "POST", "path": path, "query_string": b"", "headers": headers}
     communicator = ApplicationCommunicator(application, scope)
-    await communicator.send_input({"type": "http.request", "body": b"x" * size, "more_body": False})
+    await communicator.send_input({"type": "http.request", "body": data[:1000], "more_body": True})
+    await communicator.send_input({"type": "http.request", "body": data[1000:], "more_body": False})
     start = await communicator.receive_output(20)
     body = b""
     more = True
@@ -230,7 +233,35 @@ def test_a_body_that_is_too_large_is_a_problem(
     settings.UPLOAD_MAX_BYTES = 1024
     size = 2 * 1024**2 if path.endswith("checks") else 5 * 1024**2
 
-    status, headers, body = asyncio.run(ask(path, size, declared=declared, accept=accept))
+    status, headers, body = asyncio.run(ask(path, bytes(size), declared=declared, accept=accept))
 
     assert (status, json.loads(body)["code"]) == (413, "file_too_large")
     assert headers["content-type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize("declared", [True, False])
+@pytest.mark.django_db(transaction=True)
+def test_a_body_may_come_in_chunks_without_a_length(committed_secret: str, declared: bool) -> None:
+    head = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.jpg"\r\n\r\n'
+
+    status, headers, body = asyncio.run(
+        ask(
+            "/api/v1/checks",
+            head + jpeg(1) + b"\r\n--x--\r\n",
+            declared=declared,
+            authorization=f"Bearer {committed_secret}",
+        )
+    )
+
+    assert status == 202, body
+    assert json.loads(body)["file"]["sha256"] == sha256_of(jpeg(1))
+    assert headers["location"] == json.loads(body)["links"]["self"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_no_body_and_no_length_is_no_file(committed_secret: str) -> None:
+    status, _headers, body = asyncio.run(
+        ask("/api/v1/checks", b"", declared=False, authorization=f"Bearer {committed_secret}")
+    )
+
+    assert (status, json.loads(body)["code"]) == (400, "file_missing")

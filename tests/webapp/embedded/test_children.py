@@ -60,6 +60,14 @@ def launch(tmp_path: Path) -> Iterator[Callable[..., tuple[Child, list[int]]]]:
 
 def test_it_works(launch, capfd):
     child, (parent, helper) = launch()
+    said = ""
+
+    def said_all() -> bool:
+        nonlocal said
+        said += capfd.readouterr().out
+        return "worker  | one line\n" in said and "worker  | another\n" in said
+
+    assert within(20, said_all)
     assert child.poll() is None
     assert psutil.Process(parent).environ()["GIVEN"] == "yes"
     # A session of its own: Ctrl-C at the terminal is the launcher's alone.
@@ -69,9 +77,6 @@ def test_it_works(launch, capfd):
     assert not alive(parent)
     # Ended with it, but nobody waits for a grandchild.
     assert within(10, lambda: not alive(helper))
-    said = capfd.readouterr().out
-    assert "worker  | one line\n" in said
-    assert "worker  | another\n" in said
 
 
 def test_a_child_that_hears_nothing_is_ended_after_its_grace(launch, capfd):
