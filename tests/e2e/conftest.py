@@ -27,6 +27,7 @@ ARGUMENTS = [
 NewContext = Callable[..., BrowserContext]
 
 
+@pytest.hookimpl(tryfirst=True)  # Before xdist reads the groups.
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep these tests in one of several parallel workers, so that there is one site."""
     for item in items:
@@ -36,7 +37,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="package")
 def site() -> Iterator[Site]:
-    home = RUN_HOME / "e2e"
+    # A folder for each process that starts a site: two must not meet in one.
+    home = RUN_HOME / f"e2e-{os.getpid()}"
     home.mkdir(parents=True)
     running = Site(home)
     try:

@@ -169,5 +169,5 @@ def test_the_audit_record_cannot_be_changed(cast: Cast) -> None:
 
 def test_activity_is_shown_to_members_only(cast: Cast) -> None:
     url = reverse("accounts_site:activity", args=[cast.organisation.pk])
-    assert b"organisation.created" in cast.client("viewer").get(url).content
+    assert b"made the organisation" in cast.client("viewer").get(url).content
     assert cast.client("outsider").get(url).status_code == 404
