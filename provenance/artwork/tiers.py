@@ -1,0 +1,182 @@
+"""The two tiers of models behind one face, in either arithmetic."""
+
+from __future__ import annotations
+
+import json
+from functools import lru_cache
+from typing import Protocol
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from torch.nn import functional
+
+from provenance.artwork.exact import ExactLinear, check_kernels, exact_sum, make_exact
+from provenance.artwork.recipe import Mode, Recipe, Tier
+from provenance.models import small_vqgan, store, text_image
+
+# Codebooks and latents in steps of 2^-16: products of eight to 256 of them are exact in float64.
+_LATENT_STEPS = 2.0**16
+
+
+class Models(Protocol):
+    """What the loop asks of a generator and its guide.
+
+    Attributes:
+        stride: pixels a code.
+        books, codes: how many codebooks, and how many codes each.
+        crop_side: pixels of a side of what the guide looks at.
+    """
+
+    stride: int
+    books: int
+    codes: int
+    crop_side: int
+
+    def look_up(self, codes: Tensor) -> Tensor:
+        """Return the latent, float32 ``[1, C, h, w]``, of codes, int64 ``[books, h, w]``."""
+        ...
+
+    def nearest(self, latent: Tensor) -> Tensor:
+        """Return the codes nearest to a latent."""
+        ...
+
+    def decode(self, latent: Tensor) -> Tensor:
+        """Return pixels, about -1 to 1, ``[1, 3, H, W]``; differentiable."""
+        ...
+
+    def embed_crops(self, crops: Tensor) -> Tensor:
+        """Return embeddings ``[K, E]`` of crops ``[K, 3, S, S]``, 0 to 255; differentiable, length not 1."""
+        ...
+
+    def embed_texts(self, texts: list[str]) -> Tensor:
+        """Return embeddings ``[N, E]`` of length 1."""
+        ...
+
+
+class WrongModel(RuntimeError):
+    """The work was made with other weights than those that are here."""
+
+
+def load_for(recipe: Recipe) -> Models:
+    """Load the models that a recipe names.
+
+    Raises:
+        WrongModel: a file here is not the one that made the work.
+        provenance.models.store.ModelMissing: a file is not here.
+        provenance.artwork.exact.NotExact: canonical arithmetic is not to be had on this machine.
+    """
+    for name, sha256 in (recipe.generator, recipe.guide):
+        here = store.sha256(name)
+        if here != sha256:
+            raise WrongModel(f"This work was made with {name} {sha256[:12]}…, and here is {here[:12]}….")
+    return load(recipe.tier, recipe.mode)
+
+
+@lru_cache(maxsize=2)
+def load(tier: Tier, mode: Mode) -> Models:
+    """Load a tier's models for a mode's arithmetic.
+
+    Raises:
+        provenance.models.store.ModelMissing: a file is not here.
+        provenance.artwork.exact.NotExact: canonical arithmetic is not to be had on this machine.
+    """
+    if mode is Mode.CANONICAL:
+        check_kernels()
+    return ShippedModels(exact=mode is Mode.CANONICAL)
+
+
+def nearest_codes(latent: Tensor, codebooks: Tensor, *, exact: bool) -> Tensor:
+    """Return the codes whose vectors point most like the latent's parts (unit vectors), or lie nearest.
+
+    Args:
+        latent: float32 ``[1, books * D, h, w]``.
+        codebooks: float32 ``[books, codes, D]``.
+
+    Returns:
+        int64 ``[books, h, w]``. In exact arithmetic equals are decided for the lower number.
+    """
+    books, codes, width = codebooks.shape
+    _, _, height, columns = latent.shape
+    parts = latent.view(books, width, height * columns).transpose(1, 2)
+    if not exact:
+        return torch.bmm(parts, codebooks.transpose(1, 2)).argmax(2).view(books, height, columns)
+    whole = (parts.double() * _LATENT_STEPS).round()
+    table = (codebooks.double() * _LATENT_STEPS).round()
+    similar = torch.bmm(whole, table.transpose(1, 2))
+    best = similar.amax(2, keepdim=True)
+    numbers = torch.arange(codes).expand_as(similar)
+    return torch.where(similar == best, numbers, codes).amin(2).view(books, height, columns)
+
+
+class ShippedModels:
+    """The small VQGAN and the small text-image model of the package."""
+
+    stride = small_vqgan.STRIDE
+    books = small_vqgan.BOOKS
+    codes = small_vqgan.CODES
+    crop_side = text_image.SIDE
+
+    def __init__(self, *, exact: bool) -> None:
+        self.exact = exact
+        vqgan = small_vqgan.SmallVQGAN()
+        vqgan.load_state_dict({k: v.float() for k, v in load_file(store.path("small-vqgan")).items()})
+        self.codebook = vqgan.codebook
+        self.decoder: nn.Module = vqgan.decoder
+        image, self.text = load_text_image()
+        self.features: nn.Module = image.features
+        self.project: nn.Module = image.project
+        if exact:
+            make_exact(self.decoder)
+            make_exact(self.features)
+            self.project = ExactLinear(image.project)
+            make_exact(self.text)
+        for module in (self.decoder, self.features, self.project, self.text):
+            module.eval().requires_grad_(False).to(memory_format=torch.channels_last)
+
+    def look_up(self, codes: Tensor) -> Tensor:
+        """See :class:`Models`."""
+        parts = [self.codebook[book][codes[book]] for book in range(self.books)]
+        return torch.cat(parts, 2).permute(2, 0, 1)[None].contiguous(memory_format=torch.channels_last)
+
+    def nearest(self, latent: Tensor) -> Tensor:
+        """See :class:`Models`."""
+        return nearest_codes(latent.contiguous(), self.codebook, exact=self.exact)
+
+    def decode(self, latent: Tensor) -> Tensor:
+        """See :class:`Models`."""
+        pixels: Tensor = self.decoder(latent)
+        return pixels
+
+    def embed_crops(self, crops: Tensor) -> Tensor:
+        """See :class:`Models`."""
+        features = self.features((crops - 127) * 2.0**-7)
+        count = features.shape[2] * features.shape[3]
+        pooled = exact_sum(features, (2, 3))[:, :, 0, 0] / count if self.exact else features.mean((2, 3))
+        embedding: Tensor = self.project(pooled)
+        return embedding
+
+    @torch.no_grad()
+    def embed_texts(self, texts: list[str]) -> Tensor:
+        """See :class:`Models`. One text after the other: a longer neighbour changes nothing."""
+        embeddings = torch.cat([self.text(*self.text.tokens([text])) for text in texts])
+        if not self.exact:
+            return functional.normalize(embeddings)
+        return embeddings / torch.sqrt(exact_sum(embeddings * embeddings, (1,)))
+
+
+def load_text_image() -> tuple[text_image.ImageTower, text_image.TextTower]:
+    """Load the two towers of the shipped text-image model.
+
+    Raises:
+        provenance.models.store.ModelMissing: the file is not here.
+    """
+    file = store.path("text-image")
+    with safe_open(file, "pt") as handle:
+        vocabulary = json.loads(handle.metadata()["vocabulary"])
+    tensors = {name: tensor.float() for name, tensor in load_file(file).items()}
+    image, text = text_image.ImageTower(), text_image.TextTower(vocabulary)
+    for prefix, module in (("image.", image), ("text.", text)):
+        module.load_state_dict({k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)})
+    return image, text
