@@ -12,12 +12,14 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
 
-from provenance.artwork.exact import ExactLinear, check_kernels, exact_sum, make_exact
+from provenance.artwork.exact import ExactConv2d, ExactLinear, check_kernels, exact_sum, make_exact
 from provenance.artwork.recipe import Mode, Recipe, Tier
 from provenance.models import small_vqgan, store, text_image
+from provenance.models.efficientnet import EfficientNetLite0, MobileBlock
 
 # Codebooks and latents in steps of 2^-16: products of eight to 256 of them are exact in float64.
 _LATENT_STEPS = 2.0**16
+_RELU6 = 6.0
 
 
 class Models(Protocol):
@@ -129,7 +131,7 @@ class ShippedModels:
         self.project: nn.Module = image.project
         if exact:
             make_exact(self.decoder)
-            make_exact(self.features)
+            self.features = exact_efficientnet(image.features)
             self.project = ExactLinear(image.project)
             make_exact(self.text)
         for module in (self.decoder, self.features, self.project, self.text):
@@ -164,6 +166,38 @@ class ShippedModels:
         if not self.exact:
             return functional.normalize(embeddings)
         return embeddings / torch.sqrt(exact_sum(embeddings * embeddings, (1,)))
+
+
+class ExactMobileBlock(nn.Module):
+    """A :class:`MobileBlock` in exact arithmetic, its ReLU6 in the convolutions' own passes."""
+
+    def __init__(self, block: MobileBlock) -> None:
+        super().__init__()
+        self.expand = None if block.expand is None else make_exact(block.expand)
+        self.depthwise, self.project = make_exact(block.depthwise), make_exact(block.project)
+        if self.expand is not None:
+            _convolution(self.expand).feed(_convolution(self.depthwise), _RELU6)
+        _convolution(self.depthwise).feed(_convolution(self.project), _RELU6)
+        self.residual = block.residual
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``[B, C, H, W]`` as the block does."""
+        y = x if self.expand is None else self.expand(x)
+        y = self.project(self.depthwise(y))
+        return x + y if self.residual else y
+
+
+def exact_efficientnet(net: EfficientNetLite0) -> nn.Module:
+    """Return the network in exact arithmetic, its activations in the convolutions' own passes."""
+    blocks = [ExactMobileBlock(block) for block in net.blocks if isinstance(block, MobileBlock)]
+    stem, head = make_exact(net.stem), make_exact(net.head)
+    _convolution(stem).feed(_convolution(blocks[0].depthwise), _RELU6)
+    return nn.Sequential(stem, *blocks, head, nn.ReLU6())
+
+
+def _convolution(module: nn.Module) -> ExactConv2d:
+    (found,) = (part for part in module.modules() if isinstance(part, ExactConv2d))
+    return found
 
 
 def load_text_image() -> tuple[text_image.ImageTower, text_image.TextTower]:

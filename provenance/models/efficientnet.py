@@ -35,20 +35,15 @@ _STAGES = (
 )
 
 
-class SameConv(nn.Conv2d):
-    """A convolution with TensorFlow's "same" padding for even sides: at stride 2 one row less above than below."""
-
-    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1) -> None:
-        super().__init__(inputs, outputs, kernel, stride, groups=groups)
-        total = kernel - stride
-        self.pads = (total // 2, total - total // 2)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map ``[B, C, H, W]`` to ``[B, C', H / stride, W / stride]``."""
-        before, after = self.pads
-        if before == after:
-            return functional.conv2d(x, self.weight, self.bias, self.stride, before, 1, self.groups)
-        return super().forward(functional.pad(x, (before, after, before, after)))
+def same_conv(inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1) -> nn.Module:
+    """Return a convolution with TensorFlow's "same" padding for even sides: at stride 2 one row less above than
+    below."""
+    if stride == 1:
+        return nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, groups=groups)
+    before = (kernel - stride) // 2
+    after = kernel - stride - before
+    pad = nn.ZeroPad2d((before, after, before, after))
+    return nn.Sequential(pad, nn.Conv2d(inputs, outputs, kernel, stride, groups=groups))
 
 
 class MobileBlock(nn.Module):
@@ -57,9 +52,9 @@ class MobileBlock(nn.Module):
     def __init__(self, inputs: int, stage: _Stage, stride: int) -> None:
         super().__init__()
         wide = inputs * stage.expansion
-        self.expand = SameConv(inputs, wide, 1) if stage.expansion > 1 else None
-        self.depthwise = SameConv(wide, wide, stage.kernel, stride, groups=wide)
-        self.project = SameConv(wide, stage.channels, 1)
+        self.expand = same_conv(inputs, wide, 1) if stage.expansion > 1 else None
+        self.depthwise = same_conv(wide, wide, stage.kernel, stride, groups=wide)
+        self.project = same_conv(wide, stage.channels, 1)
         self.residual = stride == 1 and inputs == stage.channels
 
     def forward(self, x: Tensor) -> Tensor:
@@ -74,14 +69,14 @@ class EfficientNetLite0(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.stem = SameConv(3, 32, 3, 2)
+        self.stem = same_conv(3, 32, 3, 2)
         blocks, inputs = [], 32
         for stage in _STAGES:
             for number in range(stage.repeats):
                 blocks.append(MobileBlock(inputs, stage, stage.stride if number == 0 else 1))
                 inputs = stage.channels
         self.blocks = nn.ModuleList(blocks)
-        self.head = SameConv(inputs, CHANNELS, 1)
+        self.head = same_conv(inputs, CHANNELS, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map pixels in [-1, 1], float ``[B, 3, H, W]`` with sides divisible by 32, to ``[B, 1280, H/32, W/32]``."""
@@ -99,7 +94,9 @@ def from_published(published: Mapping[str, Tensor]) -> EfficientNetLite0:
     """
     net = EfficientNetLite0()
 
-    def fold(conv: SameConv, name: str, norm: str) -> None:
+    def fold(module: nn.Module, name: str, norm: str) -> None:
+        conv = module[1] if isinstance(module, nn.Sequential) else module
+        assert isinstance(conv, nn.Conv2d)
         scale = published[f"{norm}.weight"] / torch.sqrt(published[f"{norm}.running_var"] + _EPSILON)
         assert conv.bias is not None
         with torch.no_grad():

@@ -10,6 +10,7 @@ the steps. Checkpoints go to ``WORK/vqgan.pt`` every few minutes, and a killed r
 from __future__ import annotations
 
 import argparse
+import math
 import time
 from pathlib import Path
 from typing import Any
@@ -131,7 +132,7 @@ def train(work: Path, perceptual: Perceptual, steps: int, minutes: float) -> Non
             break
         random = np.random.Generator(np.random.Philox(key=step))
         for group in optimiser.param_groups:
-            group["lr"] = LEARNING_RATE * min(1, step / 200) * max(0.03, 0.5 + 0.5 * np.cos(np.pi * step / steps))
+            group["lr"] = LEARNING_RATE * min(1, step / 200) * max(0.03, 0.5 + 0.5 * math.cos(math.pi * step / steps))
         pixels = crops(pictures, random.choice(rows, BATCH), random).contiguous(memory_format=torch.channels_last)
         with torch.autocast("cpu", torch.bfloat16):
             raw = net.encoder(pixels)
