@@ -37,7 +37,7 @@ class Crops:
         self.count, self.side, self.crop_side = count, side, crop_side
         shared = Draws(run, "turn", iteration).uniform(4)
         draws = Draws(run, "crops", iteration)
-        # The mean of four binomials of 64 trials, scaled to deviation 1: N(1.2, .3) without a logarithm.
+        # The sum of four binomials, scaled to deviation 1: N(1.2, .3) without a logarithm.
         sizes = 1.2 + 0.3 * draws.normal(4 * count).reshape(count, 4).astype(np.float64).sum(1) / 2
         sizes = np.clip(sizes, 0.43, 1.9)
         offsets = draws.uniform(2 * count).reshape(count, 2)

@@ -65,8 +65,9 @@ class Draws:
         return (self.words(count) >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
     def normal(self, count: int) -> npt.NDArray[np.float32]:
-        """Return nearly standard normal numbers, ``[count]``: how many of 64 bits are set, centred and scaled.
+        """Return nearly standard normal numbers, ``[count]``: how many of 16 bits are set, centred and scaled.
 
         A binomial needs no logarithm, whose last bit depends on the machine.
         """
-        return (np.bitwise_count(self.words(count)).astype(np.float32) - 32) / 4
+        bits = self.words(-(-count // 4)).astype("<u8").view("<u2")[:count]
+        return (np.bitwise_count(bits).astype(np.float32) - 8) / 2
