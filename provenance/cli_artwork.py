@@ -9,7 +9,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
-import numpy as np
 import typer
 from PIL import Image
 from rich.console import Console
@@ -17,7 +16,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from provenance.artwork.recipe import (
     DEFAULT_EXCLUSIONS,
-    MAX_PROMPT,
     PRESETS,
     Mode,
     RecipeError,
@@ -113,7 +111,8 @@ def prove(
         pixels = decode(data).pixels
         side = registered.recipe.side
         if pixels.shape != (side, side, 3):
-            _refuse(f"The picture has {pixels.shape[1]} x {pixels.shape[0]} pixels, and the record's has {side} x {side}.")
+            found_size = f"{pixels.shape[1]} x {pixels.shape[0]}"
+            _refuse(f"The picture has {found_size} pixels, and the record's has {side} x {side}.")
         words = _words(prompt)
         found = _signature(signature)
         with _progress(registered.recipe.iterations, "Making it again") as report:

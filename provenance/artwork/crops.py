@@ -1,8 +1,8 @@
 """The crops that the text-image model looks at: random in a way that the run's key decides, and exact.
 
 As in NoiseHashGAN's code: the picture in the middle of a black canvas of twice its side, mirrored half of the time and
-turned up to 30 degrees with all its crops, each crop a square of .43 to 1.9 of the picture's side, noise on top. Canvas,
-turn and crop are one bilinear sampling here, with weights in 128ths.
+turned up to 30 degrees with all its crops, each crop a square of .43 to 1.9 of the picture's side, noise on top.
+Canvas, turn and crop are one bilinear sampling here, with weights in 128ths.
 """
 
 from __future__ import annotations

@@ -45,7 +45,8 @@ class _Sigmoid(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
         (found,) = ctx.saved_tensors
-        return gradients[0] * (found * (1 - found))
+        slope: Tensor = found * (1 - found)
+        return gradients[0] * slope
 
 
 def sigmoid(x: Tensor) -> Tensor:
@@ -78,7 +79,8 @@ class _Softmax(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
         (found,) = ctx.saved_tensors
         part = found * gradients[0]
-        return part - found * exact_sum(part, (part.dim() - 1,))
+        result: Tensor = part - found * exact_sum(part, (part.dim() - 1,))
+        return result
 
 
 def softmax(x: Tensor) -> Tensor:

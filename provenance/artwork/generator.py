@@ -134,7 +134,7 @@ def decode_codes(recipe: Recipe, codes: npt.NDArray[np.int64]) -> RGB:
     """
     models = tiers.load_for(recipe)
     places = recipe.side // models.stride
-    if codes.shape != (models.books, places, places) or not (0 <= codes.min() and codes.max() < models.codes):
+    if codes.shape != (models.books, places, places) or not (codes.min() >= 0 and codes.max() < models.codes):
         raise ValueError("these codes are not a grid of this recipe")
     return _pixels(torch.from_numpy(codes), models)
 
@@ -157,7 +157,8 @@ class _Rounded(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
         (pixels,) = ctx.saved_tensors
         inwards = (pixels.abs() <= 1) | (gradients[0] * pixels > 0)
-        return gradients[0] * 127.5 * inwards
+        result: Tensor = gradients[0] * 127.5 * inwards
+        return result
 
 
 @dataclass

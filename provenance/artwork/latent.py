@@ -70,4 +70,4 @@ class Draws:
         A binomial needs no logarithm, whose last bit depends on the machine.
         """
         bits = self.words(-(-count // 4)).astype("<u8").view("<u2")[:count]
-        return (np.bitwise_count(bits).astype(np.float32) - 8) / 2
+        return np.asarray((np.bitwise_count(bits).astype(np.float32) - 8) / 2, np.float32)

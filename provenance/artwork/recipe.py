@@ -1,4 +1,4 @@
-"""Everything that decides an artwork except its two secrets, which are in it as commitments: canonical and versioned."""
+"""Everything that decides an artwork; its two secrets are in it as commitments only. Canonical and versioned."""
 
 from __future__ import annotations
 

@@ -92,9 +92,7 @@ def pixel_digest(pixels: npt.NDArray[np.uint8]) -> bytes:
 def commit(secret: bytes, salt: bytes) -> str:
     """Return a commitment that tells nothing of the secret but lets its holder open it: scrypt, 64 hex digits."""
     memory = 2 * 128 * _SCRYPT_COST * _SCRYPT_BLOCK
-    return hashlib.scrypt(
-        secret, salt=salt, n=_SCRYPT_COST, r=_SCRYPT_BLOCK, p=1, maxmem=memory, dklen=32
-    ).hex()
+    return hashlib.scrypt(secret, salt=salt, n=_SCRYPT_COST, r=_SCRYPT_BLOCK, p=1, maxmem=memory, dklen=32).hex()
 
 
 def opens(commitment: str, secret: bytes, salt: bytes) -> bool:

@@ -135,7 +135,7 @@ class ShippedModels:
             self.project = ExactLinear(image.project)
             make_exact(self.text)
         for module in (self.decoder, self.features, self.project, self.text):
-            module.eval().requires_grad_(False).to(memory_format=torch.channels_last)
+            module.eval().requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def look_up(self, codes: Tensor) -> Tensor:
         """See :class:`Models`."""
@@ -184,7 +184,8 @@ class ExactMobileBlock(nn.Module):
         """Map ``[B, C, H, W]`` as the block does."""
         y = x if self.expand is None else self.expand(x)
         y = self.project(self.depthwise(y))
-        return x + y if self.residual else y
+        result: Tensor = x + y if self.residual else y
+        return result
 
 
 def exact_efficientnet(net: EfficientNetLite0) -> nn.Module:

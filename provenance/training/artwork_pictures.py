@@ -74,9 +74,10 @@ def _squares(archive: str) -> Iterator[tuple[str, npt.NDArray[np.uint8]]]:
             handle = tar.extractfile(member)
             if handle is None or member.name.endswith(".csv"):
                 continue
-            pixels = cv2.imdecode(np.frombuffer(handle.read(), np.uint8), cv2.IMREAD_COLOR_RGB)
-            if pixels is None:
+            opened = cv2.imdecode(np.frombuffer(handle.read(), np.uint8), cv2.IMREAD_COLOR_RGB)
+            if opened is None:
                 continue
+            pixels = np.asarray(opened, np.uint8)
             name = f"{archive.removesuffix('.tar')}/{member.name}"
             height, width = pixels.shape[:2]
             if archive == "ai_sd15.tar" and height == width:
@@ -119,6 +120,7 @@ def _captions_of(name: str, captions: dict[str, list[str]]) -> list[str]:
 def _held_out(names: list[str]) -> npt.NDArray[np.bool_]:
     digests = [hashlib.sha256(name.partition("#")[0].encode()).digest() for name in names]
     photographs = sorted((digest, i) for i, digest in enumerate(digests) if names[i].startswith("flickr8k/"))
-    held_out = np.array([digest[0] < 26 and not name.startswith("flickr8k/") for digest, name in zip(digests, names)])
+    pairs = zip(digests, names, strict=True)
+    held_out = np.array([digest[0] < 26 and not name.startswith("flickr8k/") for digest, name in pairs])
     held_out[[i for _, i in photographs[:HELD_OUT_PHOTOGRAPHS]]] = True
     return held_out

@@ -23,37 +23,12 @@ from torch.nn import functional
 from provenance.models import efficientnet
 from provenance.models.small_vqgan import BOOKS, CODES, DIM, SmallVQGAN, unit
 from provenance.training.artwork_pictures import SIDE, Pictures, load_pictures
+from provenance.training.perceptual import Perceptual
 
 CROP, BATCH = 128, 12
 DISCRIMINATOR_FROM = 0.55
 LEARNING_RATE = 4e-4
 DECAY = 0.99
-
-
-class Perceptual(nn.Module):
-    """Distance between unit-length features at five depths of EfficientNet-Lite0, as LPIPS has it of VGG
-    (Zhang et al. 2018), without learnt weights. Pixels in [-1, 1], one value a picture."""
-
-    _DEPTHS = (0, 2, 4, 7, 10)
-
-    def __init__(self, net: efficientnet.EfficientNetLite0) -> None:
-        super().__init__()
-        self.stem, self.blocks = net.stem, net.blocks[: self._DEPTHS[-1] + 1]
-        self.requires_grad_(False)
-
-    def features(self, pixels: Tensor) -> list[Tensor]:
-        x = functional.relu6(self.stem(pixels))
-        found = []
-        for depth, block in enumerate(self.blocks):
-            x = block(x)
-            if depth in self._DEPTHS:
-                found.append(functional.normalize(x, dim=1))
-        return found
-
-    def forward(self, one: Tensor, other: Tensor) -> Tensor:
-        """Return the distances, float ``[B]``."""
-        pairs = zip(self.features(one), self.features(other), strict=True)
-        return sum(((a - b) ** 2).sum(1).mean((1, 2)) for a, b in pairs)  # type: ignore[return-value]
 
 
 class PatchDiscriminator(nn.Sequential):
@@ -120,11 +95,13 @@ def train(work: Path, perceptual: Perceptual, steps: int, minutes: float) -> Non
     if checkpoint.exists():
         saved = torch.load(checkpoint, weights_only=True)
         first = saved["step"]
-        for part, module in (("net", net), ("judge", judge), ("optimiser", optimiser), ("judge_opt", judge_optimiser)):
-            module.load_state_dict(saved[part])
+        net.load_state_dict(saved["net"])
+        judge.load_state_dict(saved["judge"])
+        optimiser.load_state_dict(saved["optimiser"])
+        judge_optimiser.load_state_dict(saved["judge_optimiser"])
         books.counts, books.sums = saved["counts"], saved["sums"]
     for module in (net, judge, perceptual):
-        module.to(memory_format=torch.channels_last)
+        module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     started = last = time.monotonic()
     sums: dict[str, float] = {}
     for step in range(first, steps):
@@ -179,7 +156,7 @@ def train(work: Path, perceptual: Perceptual, steps: int, minutes: float) -> Non
                 "net": net.state_dict(),
                 "judge": judge.state_dict(),
                 "optimiser": optimiser.state_dict(),
-                "judge_opt": judge_optimiser.state_dict(),
+                "judge_optimiser": judge_optimiser.state_dict(),
                 "counts": books.counts,
                 "sums": books.sums,
             }

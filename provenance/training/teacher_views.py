@@ -40,7 +40,8 @@ def view_of(pictures: Pictures, index: int, view: str) -> npt.NDArray[np.uint8]:
     area = random.uniform(0.5, 1.0) if view == "tinted" else random.uniform(0.15, 0.9)
     side = int(SIDE * area**0.5)
     top, left = (int(value) for value in random.integers(0, SIDE - side + 1, 2))
-    cut = cv2.resize(pixels[top : top + side, left : left + side], (SIDE, SIDE), interpolation=cv2.INTER_CUBIC)
+    square = pixels[top : top + side, left : left + side]
+    cut = np.asarray(cv2.resize(square, (SIDE, SIDE), interpolation=cv2.INTER_CUBIC), np.uint8)
     if random.random() < 0.5:
         cut = cut[:, ::-1]
     if view == "tinted":
