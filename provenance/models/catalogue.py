@@ -1,0 +1,110 @@
+"""Every weight file of the product: what it is for, whose it is, and how its content is known to be right."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+WEIGHTS = Path(__file__).with_name("weights")
+# Digests of the files in WEIGHTS, as sha256sum writes them. After a change of one of them:
+#   cd provenance/models/weights && sha256sum *.safetensors > SHA256SUMS
+SUMS = "SHA256SUMS"
+
+
+class Pin(StrEnum):
+    """How the right content of a file is known."""
+
+    PACKAGE = "in the package"
+    PUBLISHED = "published digest"
+    FIRST_USE = "at first use"
+
+
+@dataclass(frozen=True)
+class Model:
+    """One weight file.
+
+    Attributes:
+        name: kebab-case; what people type and what recipes name.
+        file: its name in the package's folder of weights or in the local folder.
+        size: bytes. None for a shipped file; about right, within a tenth, where no digest is published.
+        sha256: 64 hex digits as published. None: the package's list has it, or the first use fixes it.
+        urls: https, tried in this order; empty for a shipped file.
+    """
+
+    name: str
+    purpose: str
+    architecture: str
+    licence: str
+    origin: str
+    file: str
+    size: int | None = None
+    sha256: str | None = None
+    urls: tuple[str, ...] = ()
+
+    @property
+    def shipped(self) -> bool:
+        """Whether the file is a part of the package."""
+        return not self.urls
+
+    @property
+    def pin(self) -> Pin:
+        """How the right content is known."""
+        if self.shipped:
+            return Pin.PACKAGE
+        return Pin.PUBLISHED if self.sha256 else Pin.FIRST_USE
+
+
+_TAMING = "https://heibox.uni-heidelberg.de"
+# A commit of the repackaged model's repository: what it holds cannot change behind this address.
+_OPENAI_CLIP = (
+    "https://huggingface.co/timm/vit_base_patch32_clip_224.openai/resolve/ab5b8ef490e86faa07d3523926b842c765de1de5"
+)
+
+MODELS: dict[str, Model] = {
+    model.name: model
+    for model in (
+        Model(
+            name="small-vqgan",
+            purpose="paints artworks, shipped tier",
+            architecture="VQGAN of convolutions and ReLUs, f = 8, two codebooks of 1,024 codes",
+            licence="see small-vqgan.md beside the file",
+            origin="trained for this package by provenance.training.small_vqgan",
+            file="small-vqgan.safetensors",
+        ),
+        Model(
+            name="text-image",
+            purpose="says how well a picture fits a prompt, shipped tier",
+            architecture="EfficientNet-Lite0 image tower, text tower over words and trigrams",
+            licence="see text-image.md beside the file",
+            origin="trained for this package by provenance.training.text_image",
+            file="text-image.safetensors",
+        ),
+        Model(
+            name="vqgan-f16-16384",
+            purpose="paints artworks, published tier",
+            architecture="VQGAN, f = 16, 16,384 codes of 256 numbers, ImageNet",
+            licence="MIT",
+            origin="Esser, Rombach and Ommer, Taming Transformers (CVPR 2021)",
+            file="vqgan_imagenet_f16_16384.ckpt",
+            size=980_000_000,
+            # One file behind two addresses of its authors' share.
+            urls=(
+                f"{_TAMING}/f/867b05fc8c4841768640/?dl=1",
+                f"{_TAMING}/d/a7530b09fed84f80a887/files/?p=%2Fckpts%2Flast.ckpt&dl=1",
+            ),
+        ),
+        # OpenAI's own file is a TorchScript archive, which cannot be read without running what is in it. This is the
+        # same model as plain tensors, repackaged by open_clip's authors.
+        Model(
+            name="clip-vit-b-32",
+            purpose="says how well a picture fits a prompt, published tier",
+            architecture="CLIP ViT-B/32, 224 pixels, QuickGELU, 512 numbers",
+            licence="MIT",
+            origin="Radford et al., CLIP (ICML 2021); safetensors of open_clip's authors",
+            file="clip-vit-b-32.openai.safetensors",
+            size=605_000_000,
+            urls=(f"{_OPENAI_CLIP}/open_clip_model.safetensors",),
+        ),
+    )
+}
