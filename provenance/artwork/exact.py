@@ -23,6 +23,7 @@ from torch.nn.grad import conv2d_input
 # Whole numbers up to here are exact in float32.
 LIMIT = float(2**24 - 1)
 _WEIGHT_LEVELS = 127
+_NOTHING = 2.0**-90
 _FINEST = 2**12
 # Addends of a long sum, in float64: up to 2^21 of them stay below 2^53.
 _SUM_LEVELS = float(2**31)
@@ -78,8 +79,8 @@ def to_grid(x: Tensor, levels: float) -> tuple[Tensor, Tensor]:
     dims = tuple(range(1, x.dim()))
     # Twice as fast as the absolute value's maximum, and ten times as fast as aminmax.
     largest = torch.maximum(x.amax(dims, keepdim=True), -x.amin(dims, keepdim=True))
-    # A sample of zeros has any step.
-    largest = torch.where(largest > 0, largest, torch.ones_like(largest))
+    # What is next to nothing becomes nothing: its reciprocal would overflow.
+    largest = torch.where(largest > _NOTHING, largest, torch.ones_like(largest))
     return (x * (levels / largest)).round_(), largest / levels
 
 
@@ -92,7 +93,7 @@ def exact_sum(x: Tensor, dims: tuple[int, ...]) -> Tensor:
     Returns:
         float32, the summed dimensions kept at 1.
     """
-    result: Tensor = _Sum.apply(x, dims)  # type: ignore[no-untyped-call]
+    result: Tensor = _Sum.apply(x, dims)
     return result
 
 
@@ -135,7 +136,13 @@ class ExactConv2d(nn.Module):
         magnitude = whole.abs().double()
         forward = magnitude.sum((1, 2, 3)).max().item()
         grouped = magnitude.view(self.groups, -1, *whole.shape[1:])
-        backward = grouped.sum((1, 3, 4)).max().item()
+        # An input place meets only the weights that its distance to the stride's grid leads to.
+        down, right = conv.stride
+        backward = max(
+            grouped[..., row::down, column::right].sum((1, 3, 4)).max().item()
+            for row in range(min(down, whole.shape[2]))
+            for column in range(min(right, whole.shape[3]))
+        )
         self.levels = min(_FINEST, LIMIT // max(forward, 1))
         self.back_levels = min(_FINEST, LIMIT // max(backward, 1))
 
@@ -149,7 +156,7 @@ class ExactConv2d(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map float32 ``[B, I, H, W]`` as the convolution does, or as :meth:`feed` says."""
-        y: Tensor = _Conv.apply(x, self)  # type: ignore[no-untyped-call]
+        y: Tensor = _Conv.apply(x, self)
         return y
 
 
@@ -209,7 +216,7 @@ class ExactLinear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map float32 ``[B, ..., I]`` to ``[B, ..., O]``."""
-        y: Tensor = _Linear.apply(x, self)  # type: ignore[no-untyped-call]
+        y: Tensor = _Linear.apply(x, self)
         return y if self.bias is None else y + self.bias
 
 

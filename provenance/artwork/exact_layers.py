@@ -51,7 +51,7 @@ class _Sigmoid(torch.autograd.Function):
 
 def sigmoid(x: Tensor) -> Tensor:
     """Return 1 / (1 + e^-x), differentiable."""
-    result: Tensor = _Sigmoid.apply(x)  # type: ignore[no-untyped-call]
+    result: Tensor = _Sigmoid.apply(x)
     return result
 
 
@@ -85,7 +85,7 @@ class _Softmax(torch.autograd.Function):
 
 def softmax(x: Tensor) -> Tensor:
     """Return the softmax over the last dimension of float32 ``[B, ..., N]``, differentiable."""
-    result: Tensor = _Softmax.apply(x)  # type: ignore[no-untyped-call]
+    result: Tensor = _Softmax.apply(x)
     return result
 
 
@@ -110,7 +110,7 @@ def _product(a: Tensor, b: Tensor) -> Tensor:
 def matmul(a: Tensor, b: Tensor) -> Tensor:
     """Multiply float32 ``[B, ..., N, K]`` by ``[B, ..., K, M]``, both rounded to about ``sqrt(2^24 / K)`` levels;
     differentiable in both."""
-    result: Tensor = _MatMul.apply(a, b)  # type: ignore[no-untyped-call]
+    result: Tensor = _MatMul.apply(a, b)
     return result
 
 
@@ -135,7 +135,27 @@ class _Normalise(torch.autograd.Function):
 
 def normalise(x: Tensor, epsilon: float) -> Tensor:
     """Bring the last dimension of float32 ``[B, ..., N]`` to mean 0 and variance 1, differentiable."""
-    result: Tensor = _Normalise.apply(x, epsilon)  # type: ignore[no-untyped-call]
+    result: Tensor = _Normalise.apply(x, epsilon)
+    return result
+
+
+class _Double(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        return nn.functional.interpolate(x, scale_factor=2.0, mode="nearest")
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        (g,) = gradients
+        # Four addends in one order.
+        above = g[:, :, ::2, ::2] + g[:, :, ::2, 1::2]
+        below = g[:, :, 1::2, ::2] + g[:, :, 1::2, 1::2]
+        return above + below
+
+
+def double(x: Tensor) -> Tensor:
+    """Repeat every place of ``[B, C, H, W]`` to twice the side, differentiable."""
+    result: Tensor = _Double.apply(x)
     return result
 
 

@@ -13,12 +13,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from provenance.artwork.exact import ExactConv2d, ExactLinear, check_kernels, exact_sum, make_exact
+from provenance.artwork.nearest import nearest_codes
+from provenance.artwork.published import PublishedModels
 from provenance.artwork.recipe import Mode, Recipe, Tier
 from provenance.models import small_vqgan, store, text_image
 from provenance.models.efficientnet import EfficientNetLite0, MobileBlock
 
-# Codebooks and latents in steps of 2^-16: products of eight to 256 of them are exact in float64.
-_LATENT_STEPS = 2.0**16
 _RELU6 = 6.0
 
 
@@ -86,30 +86,8 @@ def load(tier: Tier, mode: Mode) -> Models:
     """
     if mode is Mode.CANONICAL:
         check_kernels()
-    return ShippedModels(exact=mode is Mode.CANONICAL)
-
-
-def nearest_codes(latent: Tensor, codebooks: Tensor, *, exact: bool) -> Tensor:
-    """Return the codes whose vectors point most like the latent's parts (unit vectors), or lie nearest.
-
-    Args:
-        latent: float32 ``[1, books * D, h, w]``.
-        codebooks: float32 ``[books, codes, D]``.
-
-    Returns:
-        int64 ``[books, h, w]``. In exact arithmetic equals are decided for the lower number.
-    """
-    books, codes, width = codebooks.shape
-    _, _, height, columns = latent.shape
-    parts = latent.view(books, width, height * columns).transpose(1, 2)
-    if not exact:
-        return torch.bmm(parts, codebooks.transpose(1, 2)).argmax(2).view(books, height, columns)
-    whole = (parts.double() * _LATENT_STEPS).round()
-    table = (codebooks.double() * _LATENT_STEPS).round()
-    similar = torch.bmm(whole, table.transpose(1, 2))
-    best = similar.amax(2, keepdim=True)
-    numbers = torch.arange(codes).expand_as(similar)
-    return torch.where(similar == best, numbers, codes).amin(2).view(books, height, columns)
+    kind = ShippedModels if tier is Tier.SHIPPED else PublishedModels
+    return kind(exact=mode is Mode.CANONICAL)
 
 
 class ShippedModels:
@@ -144,7 +122,7 @@ class ShippedModels:
 
     def nearest(self, latent: Tensor) -> Tensor:
         """See :class:`Models`."""
-        return nearest_codes(latent.contiguous(), self.codebook, exact=self.exact)
+        return nearest_codes(latent.contiguous(), self.codebook, exact=self.exact, unit=True)
 
     def decode(self, latent: Tensor) -> Tensor:
         """See :class:`Models`."""

@@ -162,7 +162,7 @@ def train_text(work: Path, steps: int) -> None:
         texts, seen = [], []
         for row in random.choice(photographs, 320, replace=False):
             texts.append(str(random.choice(pictures.captions[row])))
-            seen.append(images[("whole", "whole", "cropped", "cropped_again")[random.integers(4)]][row])
+            seen.append(images[("whole", "whole", "cropped")[random.integers(3)]][row])
         # One picture a class: two of a class in a batch would be each other's negatives.
         for row in {pictures.captions[row][0]: row for row in random.permutation(objects)}.values():
             texts.append(pictures.captions[row][0].removeprefix("a photo of a " if random.random() < 0.5 else ""))
