@@ -8,7 +8,8 @@ whole numbers that anyone can decode again in a second.
 from __future__ import annotations
 
 import hashlib
-import io
+import hmac
+import struct
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -28,6 +29,9 @@ RGB = npt.NDArray[np.uint8]
 # The first latent is this many times its codes, so that the first steps do not outshout the signature.
 _START = 4.0
 _BETA1, _BETA2, _EPSILON = 0.9, 0.999, 1e-8
+# Of a checkpoint, after its seal: iteration, the two powers, the latent's shape.
+_HEAD = struct.Struct("<Qdd4Q")
+_SEAL_BYTES = 32
 
 
 @dataclass(frozen=True)
@@ -72,7 +76,7 @@ class Iteration:
 
 
 class CheckpointError(ValueError):
-    """The checkpoint does not belong to this recipe."""
+    """The checkpoint is damaged, or another recipe's or other secrets'."""
 
 
 def generate(
@@ -94,7 +98,7 @@ def generate(
         RecipeError: the prompt is empty or too long.
         ModelMissing: a model is not here, or another one than the recipe's.
         NotExact: canonical arithmetic is not to be had on this machine.
-        CheckpointError: the checkpoint is another recipe's.
+        CheckpointError: the checkpoint is damaged, or another recipe's or other secrets'.
     """
     check_prompt(prompt)
     started = time.monotonic()
@@ -180,27 +184,23 @@ class _State:
         return cls(0, latent, torch.zeros_like(latent), torch.zeros_like(latent), 1.0, 1.0)
 
     def to_bytes(self, run: bytes) -> bytes:
-        buffer = io.BytesIO()
-        np.savez(
-            buffer,
-            run=np.frombuffer(hashlib.sha256(run).digest(), np.uint8),
-            iteration=self.iteration,
-            powers=np.array([self.power1, self.power2]),
-            state=np.stack([self.latent.numpy(), self.first.numpy(), self.second.numpy()]),
-        )
-        return buffer.getvalue()
+        state = np.stack([self.latent.numpy(), self.first.numpy(), self.second.numpy()])
+        body = _HEAD.pack(self.iteration, self.power1, self.power2, *self.latent.shape) + state.astype("<f4").tobytes()
+        return _seal(body, run) + body
 
     @classmethod
     def read(cls, data: bytes, run: bytes) -> _State:
-        try:
-            with np.load(io.BytesIO(data), allow_pickle=False) as found:
-                owner, iteration, powers, state = (found[key] for key in ("run", "iteration", "powers", "state"))
-        except (ValueError, KeyError, OSError, EOFError) as error:
-            raise CheckpointError("the checkpoint cannot be read") from error
-        if owner.tobytes() != hashlib.sha256(run).digest():
-            raise CheckpointError("the checkpoint is another work's")
-        latent, first, second = (torch.from_numpy(part.copy()) for part in state)
-        return cls(int(iteration), latent, first, second, float(powers[0]), float(powers[1]))
+        seal, body = data[:_SEAL_BYTES], data[_SEAL_BYTES:]
+        if not hmac.compare_digest(seal, _seal(body, run)):
+            raise CheckpointError("The checkpoint is damaged or another work's.")
+        iteration, power1, power2, *shape = _HEAD.unpack_from(body)
+        state = np.frombuffer(body, "<f4", offset=_HEAD.size).reshape(3, *shape)
+        latent, first, second = (torch.from_numpy(part.astype(np.float32)) for part in state)
+        return cls(iteration, latent, first, second, power1, power2)
+
+
+def _seal(body: bytes, run: bytes) -> bytes:
+    return hashlib.blake2s(body, key=run, person=b"prov-chk").digest()
 
 
 def _step(recipe: Recipe, run: bytes, state: _State, wanted: Tensor, models: tiers.Models) -> float:

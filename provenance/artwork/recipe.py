@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
+import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
@@ -219,6 +219,8 @@ def make_recipe(
 
 
 def _checked(found: Mapping[str, Any]) -> Recipe:
+    if not all(isinstance(found[name], list) for name in ("generator", "guide", "exclusions")):
+        raise _invalid("a list is none")
     recipe = Recipe(
         **{
             **found,
@@ -239,7 +241,7 @@ def _checked(found: Mapping[str, Any]) -> Recipe:
     if not (1 <= recipe.iterations <= _MOST_ITERATIONS and 1 <= recipe.crops <= _MOST_CROPS):
         raise _invalid("there are too many or too few iterations or crops")
     for value in (recipe.noise, recipe.learning_rate, recipe.weight_decay, recipe.include, recipe.exclude):
-        if not (isinstance(value, int | float) and math.isfinite(value) and 0 <= value <= 10):
+        if type(value) not in (int, float) or not 0 <= value <= 10:
             raise _invalid("a number is out of range")
     if len(recipe.exclusions) > MAX_EXCLUSIONS or not all(
         isinstance(word, str) and 0 < len(word.strip()) <= MAX_EXCLUSION for word in recipe.exclusions
@@ -248,19 +250,24 @@ def _checked(found: Mapping[str, Any]) -> Recipe:
             RecipeErrorCode.EXCLUSIONS,
             f"Exclude at most {MAX_EXCLUSIONS} words or phrases of at most {MAX_EXCLUSION} characters each.",
         )
-    for name, sha256 in (recipe.generator, recipe.guide):
+    models = (recipe.generator, recipe.guide)
+    if [name for name, _ in models] != list(_MODELS[recipe.tier]):
+        raise _invalid("its models are not those of its tier")
+    for _, sha256 in models:
         _hex(sha256, 32)
-        if not isinstance(name, str):
-            raise _invalid("a model has no name")
     _hex(recipe.salt, SALT_BYTES)
     _hex(recipe.prompt_commitment, 32)
     _hex(recipe.key_commitment, 32)
+    try:
+        recipe.to_json()
+    except rfc8785.CanonicalizationError as error:
+        raise _invalid("a text in it is not Unicode") from error
     return recipe
 
 
 def _hex(value: object, size: int) -> None:
-    if not isinstance(value, str) or len(bytes.fromhex(value)) != size:
-        raise _invalid("a digest has the wrong length")
+    if not isinstance(value, str) or not re.fullmatch(f"[0-9a-f]{{{2 * size}}}", value):
+        raise _invalid(f"a digest is not {2 * size} hex digits in lower case")
 
 
 def _invalid(why: str) -> RecipeError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +16,8 @@ from provenance.artwork.generator import Artwork
 from provenance.artwork.recipe import Recipe, RecipeError, RecipeErrorCode
 
 _MOST_BYTES = 4 * 2**20
+_MOST_PLACES = 2**16
+_DIGEST = re.compile("[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -59,11 +62,12 @@ class Record:
             raise _invalid("it is too large")
         try:
             found = json.loads(data)
-            shape = tuple(int(side) for side in found["shape"])
-            codes = np.frombuffer(base64.b64decode(found["codes"], validate=True), ">u2").astype(np.int64)
-            digests = [found["latent_sha256"], found["pixel_sha256"]]
-            if [len(bytes.fromhex(digest)) for digest in digests] != [32, 32] or len(shape) != 3:
+            shape, digests = found["shape"], [found["latent_sha256"], found["pixel_sha256"]]
+            if len(shape) != 3 or not all(type(side) is int and 0 < side <= _MOST_PLACES for side in shape):
                 raise ValueError
+            if not all(_DIGEST.fullmatch(digest) for digest in digests):
+                raise ValueError
+            codes = np.frombuffer(base64.b64decode(found["codes"], validate=True), ">u2").astype(np.int64)
             codes = codes.reshape(shape)
             recipe = json.dumps(found["recipe"])
         except (ValueError, TypeError, KeyError, RecursionError, binascii.Error) as error:
