@@ -1,4 +1,4 @@
-"""The command line: hash pictures, compare two, ask a registry.
+"""The command line: hash pictures, compare two, ask a registry; models have a part of their own.
 
 Exit status: 0 found or done, 1 not found or different, 2 bad input or a refusal. The key of a registry comes from
 ``--key`` or, better, from the environment's ``PROVENANCE_KEY``, which no other user of the machine can read.
@@ -22,6 +22,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 from rich.table import Table
 
+from provenance import cli_models
 from provenance.hashing.code import hamming
 from provenance.hashing.hasher import HASHERS
 from provenance.images.decode import DecodeError, Picture, decode
@@ -29,6 +30,7 @@ from provenance.matching.policy import POLICIES
 from provenance.matching.verify import PairKind, false_verification_rate, verify_pair
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Is this picture registered, and whose is it?")
+app.add_typer(cli_models.app, name="models")
 out = Console()
 err = Console(stderr=True)
 

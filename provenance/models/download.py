@@ -21,7 +21,6 @@ Progress = Callable[[int, int | None], None]
 TRIES = 4
 FIRST_PAUSE = 1.0
 _LATER = (408, 429, 500, 502, 503, 504)
-_BLOCK = 1 << 20
 _HERE = ("localhost", "127.0.0.1", "::1")
 
 
@@ -86,7 +85,10 @@ def _try(client: httpx.Client, url: str, part: Path, pinned: bool, progress: Pro
         with part.open("r+b" if start else "wb") as file:
             file.seek(start)
             done = start
-            for block in response.iter_raw(_BLOCK):
+            if progress is not None:
+                progress(done, total)
+            # As it comes: blocks of a size of our own would be lost with a connection that breaks in one.
+            for block in response.iter_raw():
                 file.write(block)
                 done += len(block)
                 if progress is not None:

@@ -36,6 +36,7 @@ __all__ = [
     "ModelError",
     "ModelMissing",
     "Offline",
+    "Progress",
     "UnknownModel",
     "find",
     "folder",
@@ -95,7 +96,7 @@ def path(name: str) -> Path:
         UnknownModel: there is no model of that name.
         ModelMissing: the file is not here.
         ModelCorrupt: its content is not what it should be.
-        ModelError: its digest cannot be recorded.
+        ModelError: it cannot be read, or its digest cannot be recorded.
     """
     return _proved(get(name))[0]
 
@@ -142,13 +143,9 @@ def pull(name: str, progress: Progress | None = None) -> Path:
         ModelCorrupt: the sources gave something else.
     """
     model = get(name)
-    if find(name) is None and model.shipped:
-        raise _missing(model)
     try:
         return path(name)
-    except ModelMissing:
-        pass
-    except ModelCorrupt:
+    except (ModelMissing, ModelCorrupt):
         if model.shipped:
             raise
     _refuse_offline(model)
@@ -212,9 +209,11 @@ def _proved(model: Model) -> tuple[Path, str]:
         raise _missing(model)
     wanted = known_sha256(model.name)
     if wanted is None and model.shipped:
-        reason = f"{catalogue.SUMS} does not list it."
-        raise ModelCorrupt(model.name, file, reason)
-    found = _digest(file)
+        raise ModelCorrupt(model.name, file, f"{catalogue.SUMS} does not list it.")
+    try:
+        found = _digest(file)
+    except OSError as problem:
+        raise ModelError(f"{file} cannot be read: {problem.strerror}.") from problem
     if wanted is None:
         _write_record(model, found)
     elif found != wanted:
@@ -310,7 +309,7 @@ def _alone(target: Path, model: Model, progress: Progress | None) -> Iterator[No
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
             except BlockingIOError:
-                if progress is not None:
-                    progress(part.stat().st_size if part.exists() else 0, model.size)
+                if progress is not None and part.exists():
+                    progress(part.stat().st_size, model.size)
                 time.sleep(_LOOK_AGAIN)
         yield

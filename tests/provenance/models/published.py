@@ -32,7 +32,7 @@ def numbers(name: str, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def random_weights(shapes: Mapping[str, list[int]]) -> dict[str, Tensor]:
-    """Return tensors of a size that keeps activations about as large as they came in."""
+    """Return float32 tensors that keep activations about as large as they came in, of numbers that float16 has too."""
     weights = {}
     for name, shape in shapes.items():
         values = numbers(name, tuple(shape))
@@ -42,7 +42,7 @@ def random_weights(shapes: Mapping[str, list[int]]) -> dict[str, Tensor]:
             values = 1 + values * np.float32(0.1)
         else:
             values = values * np.float32(0.1)
-        weights[name] = torch.from_numpy(np.asarray(values, np.float32))
+        weights[name] = torch.from_numpy(np.asarray(values, np.float16).astype(np.float32))
     return weights
 
 
