@@ -78,7 +78,7 @@ def generate(
             exclusions=tuple(exclude) if exclude else DEFAULT_EXCLUSIONS,
         )
         with _progress(recipe.iterations, "Generating") as report:
-            artwork = make(recipe, words, found.key, on_iteration=report)
+            artwork = make(recipe, words, recipe.key_of(found), on_iteration=report)
         Image.fromarray(artwork.pixels).save(target)
         record_file.write_bytes(Record.of(recipe, artwork).to_json())
     answer = {

@@ -20,10 +20,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from provenance.artwork import tiers
+from provenance.artwork import paper_v1, tiers
 from provenance.artwork.guidance import direction, noisy_crops, pull
-from provenance.artwork.latent import first_codes, run_key
-from provenance.artwork.recipe import Recipe, check_prompt
+from provenance.artwork.latent import first_codes, prompt_key, run_key
+from provenance.artwork.recipe import Recipe, Scheme, check_prompt
 
 RGB = npt.NDArray[np.uint8]
 # The first latent is this many times its codes, so that the first steps do not outshout the signature.
@@ -90,7 +90,7 @@ def generate(
     """Make the work. The two secrets need not fit the recipe's commitments: with others another work comes out.
 
     Args:
-        key: 32 bytes, :attr:`provenance.artwork.signature.Signature.key`.
+        key: 32 bytes, :meth:`provenance.artwork.recipe.Recipe.key_of` the signature.
         on_iteration: called after every iteration; whatever it raises ends the run.
         checkpoint: what an earlier run of the same recipe and secrets left; the result is the same.
 
@@ -105,9 +105,11 @@ def generate(
     models = tiers.load_for(recipe)
     run = run_key(key=key, prompt=prompt, recipe_digest=recipe.digest)
     wanted = direction(recipe, prompt, models)
-    state = _State.start(recipe, run, models) if checkpoint is None else _State.read(checkpoint, run)
+    state = _State.start(recipe, key, run, models) if checkpoint is None else _State.read(checkpoint, run)
+    # The published loop seeds its crops with a constant: there the signature decides the first latent and no more.
+    draws = run if recipe.scheme is Scheme.XOF else prompt_key(prompt)
     while state.iteration < recipe.iterations:
-        loss = _step(recipe, run, state, wanted, models)
+        loss = _step(recipe, draws, state, wanted, models)
         if on_iteration is not None:
             on_iteration(
                 Iteration(
@@ -177,10 +179,14 @@ class _State:
     power2: float
 
     @classmethod
-    def start(cls, recipe: Recipe, run: bytes, models: tiers.Models) -> _State:
+    def start(cls, recipe: Recipe, key: bytes, run: bytes, models: tiers.Models) -> _State:
         places = recipe.side // models.stride
-        codes = first_codes(run, books=models.books, codes=models.codes, height=places, width=places)
-        latent = models.look_up(torch.from_numpy(codes)).contiguous() * _START
+        codes = torch.from_numpy(first_codes(run, books=models.books, codes=models.codes, height=places, width=places))
+        latent = models.look_up(codes).contiguous() * _START
+        if recipe.scheme is Scheme.PAPER:
+            signature = paper_v1.signature_image(key.decode(), recipe.side, recipe.side)
+            cells = torch.from_numpy(paper_v1.latent(paper_v1.grey_grid(signature))[:1])[None]
+            latent = torch.nn.functional.interpolate(cells, (places, places)).expand_as(latent).contiguous()
         return cls(0, latent, torch.zeros_like(latent), torch.zeros_like(latent), 1.0, 1.0)
 
     def to_bytes(self, run: bytes) -> bytes:

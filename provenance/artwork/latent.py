@@ -27,6 +27,11 @@ def run_key(*, key: bytes, prompt: str, recipe_digest: str) -> bytes:
     return digest.digest()
 
 
+def prompt_key(prompt: str) -> bytes:
+    """Return 32 bytes that the prompt alone decides."""
+    return hashlib.blake2s(prompt_bytes(prompt), person=b"prov-pro").digest()
+
+
 def first_codes(run: bytes, *, books: int, codes: int, height: int, width: int) -> npt.NDArray[np.int64]:
     """Expand a run's key to one code for each place of Z, each of the ``codes`` equally likely.
 

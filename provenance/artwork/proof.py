@@ -104,7 +104,7 @@ def prove(
         As :func:`provenance.artwork.generator.generate` and :func:`decode_codes`.
     """
     redecoded = redecodes(recipe, codes, pixels)
-    made = generate(recipe, prompt, signature.key, on_iteration=on_iteration, checkpoint=checkpoint)
+    made = generate(recipe, prompt, recipe.key_of(signature), on_iteration=on_iteration, checkpoint=checkpoint)
     alike = likeness(made.pixels, pixels)
     return Proof(
         verdict=judge(recipe.mode, alike),

@@ -39,12 +39,20 @@ class Tier(StrEnum):
     PUBLISHED = "published"
 
 
+class Scheme(StrEnum):
+    """How the signature becomes the first latent: by SHAKE-256, or as the paper has it, to compare."""
+
+    XOF = "xof-v1"
+    PAPER = "paper-v1"
+
+
 class RecipeErrorCode(StrEnum):
     """What is wrong with what was asked for."""
 
     PROMPT_EMPTY = "prompt_empty"
     PROMPT_TOO_LONG = "prompt_too_long"
     EXCLUSIONS = "exclusions_invalid"
+    NOT_A_PICTURE = "signature_not_a_picture"
     INVALID = "recipe_invalid"
 
 
@@ -103,6 +111,7 @@ class Recipe:
     """
 
     algorithm: str
+    scheme: Scheme
     mode: Mode
     tier: Tier
     generator: tuple[str, str]
@@ -122,7 +131,9 @@ class Recipe:
 
     def to_json(self) -> bytes:
         """Return the one canonical form (RFC 8785)."""
-        return rfc8785.dumps({**asdict(self), "mode": str(self.mode), "tier": str(self.tier)})
+        return rfc8785.dumps(
+            {**asdict(self), "scheme": str(self.scheme), "mode": str(self.mode), "tier": str(self.tier)}
+        )
 
     @property
     def digest(self) -> str:
@@ -154,8 +165,25 @@ class Recipe:
         salt = bytes.fromhex(self.salt)
         return Fit(
             prompt=opens(self.prompt_commitment, b"prompt" + prompt_bytes(prompt), salt),
-            key=opens(self.key_commitment, b"key" + signature.key, salt),
+            key=opens(self.key_commitment, b"key" + self.key_of(signature), salt),
         )
+
+    def key_of(self, signature: Signature) -> bytes:
+        """Return the key, 32 bytes, that this recipe's scheme takes from a signature.
+
+        Raises:
+            RecipeError: the scheme is the paper's and the file is no picture.
+        """
+        return key_of(self.scheme, signature)
+
+
+def key_of(scheme: Scheme, signature: Signature) -> bytes:
+    """Return the key, 32 bytes, that a scheme takes from a signature. Raises as :meth:`Recipe.key_of`."""
+    if scheme is Scheme.XOF:
+        return signature.key
+    if signature.paper_identity is None:
+        raise RecipeError(RecipeErrorCode.NOT_A_PICTURE, "The paper's scheme takes a picture as the signature.")
+    return signature.paper_identity.encode()
 
 
 def check_prompt(prompt: str) -> None:
@@ -179,6 +207,7 @@ def make_recipe(
     signature: Signature,
     preset: Preset,
     mode: Mode = Mode.CANONICAL,
+    scheme: Scheme = Scheme.XOF,
     tier: Tier = Tier.SHIPPED,
     exclusions: tuple[str, ...] = DEFAULT_EXCLUSIONS,
     salt: bytes | None = None,
@@ -198,6 +227,7 @@ def make_recipe(
     return _checked(
         {
             "algorithm": ALGORITHM,
+            "scheme": scheme,
             "mode": mode,
             "tier": tier,
             "generator": [generator, store.sha256(generator)],
@@ -213,7 +243,7 @@ def make_recipe(
             "exclusions": list(exclusions),
             "salt": salt.hex(),
             "prompt_commitment": commit(b"prompt" + prompt_bytes(prompt), salt),
-            "key_commitment": commit(b"key" + signature.key, salt),
+            "key_commitment": commit(b"key" + key_of(scheme, signature), salt),
         }
     )
 
@@ -224,6 +254,7 @@ def _checked(found: Mapping[str, Any]) -> Recipe:
     recipe = Recipe(
         **{
             **found,
+            "scheme": Scheme(found["scheme"]),
             "mode": Mode(found["mode"]),
             "tier": Tier(found["tier"]),
             "generator": tuple(found["generator"]),

@@ -11,6 +11,7 @@ from typing import BinaryIO
 import numpy as np
 import numpy.typing as npt
 
+from provenance.artwork import paper_v1
 from provenance.images.decode import DecodeError, Limits, decode, sniff
 
 MAX_BYTES = 256 * 1024 * 1024
@@ -43,10 +44,13 @@ class Signature:
     Attributes:
         byte_digest: BLAKE2s-256 of the file's bytes, 32 bytes.
         pixel_digest: BLAKE2s-256 of the decoded picture, 32 bytes; None where the file is no picture.
+        paper_identity: what the published scheme keeps of a picture, 32 hex digits (:func:`paper_v1.digest`); None where
+            the file is no picture.
     """
 
     byte_digest: bytes
     pixel_digest: bytes | None
+    paper_identity: str | None
 
     @property
     def key(self) -> bytes:
@@ -77,7 +81,10 @@ def read_signature(source: BinaryIO) -> Signature:
         raise SignatureError(SignatureErrorCode.EMPTY, "The signature file is empty. Choose a file with content.")
     digest.update(size.to_bytes(8, "big"))
     pixels = _pixels(bytes(kept), limits) if size <= limits.max_bytes else None
-    return Signature(digest.digest(), None if pixels is None else pixel_digest(pixels))
+    if pixels is None:
+        return Signature(digest.digest(), None, None)
+    identity = paper_v1.digest(np.ascontiguousarray(pixels[..., ::-1]))
+    return Signature(digest.digest(), pixel_digest(pixels), identity)
 
 
 def pixel_digest(pixels: npt.NDArray[np.uint8]) -> bytes:

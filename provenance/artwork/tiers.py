@@ -112,6 +112,7 @@ class ShippedModels:
             self.features = exact_efficientnet(image.features)
             self.project = ExactLinear(image.project)
             make_exact(self.text)
+            self.text.total = exact_sum
         for module in (self.decoder, self.features, self.project, self.text):
             module.eval().requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
