@@ -94,7 +94,7 @@ class Crops:
         Returns:
             float32 ``[K, 3, S, S]``, 0 to 255.
         """
-        result: Tensor = _Cut.apply(pixels, self)
+        result: Tensor = _Cut.apply(pixels, self)  # type: ignore[no-untyped-call]
         return result
 
 

@@ -93,7 +93,7 @@ def exact_sum(x: Tensor, dims: tuple[int, ...]) -> Tensor:
     Returns:
         float32, the summed dimensions kept at 1.
     """
-    result: Tensor = _Sum.apply(x, dims)
+    result: Tensor = _Sum.apply(x, dims)  # type: ignore[no-untyped-call]
     return result
 
 
@@ -156,7 +156,7 @@ class ExactConv2d(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map float32 ``[B, I, H, W]`` as the convolution does, or as :meth:`feed` says."""
-        y: Tensor = _Conv.apply(x, self)
+        y: Tensor = _Conv.apply(x, self)  # type: ignore[no-untyped-call]
         return y
 
 
@@ -216,7 +216,7 @@ class ExactLinear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map float32 ``[B, ..., I]`` to ``[B, ..., O]``."""
-        y: Tensor = _Linear.apply(x, self)
+        y: Tensor = _Linear.apply(x, self)  # type: ignore[no-untyped-call]
         return y if self.bias is None else y + self.bias
 
 

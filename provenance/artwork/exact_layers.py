@@ -51,7 +51,7 @@ class _Sigmoid(torch.autograd.Function):
 
 def sigmoid(x: Tensor) -> Tensor:
     """Return 1 / (1 + e^-x), differentiable."""
-    result: Tensor = _Sigmoid.apply(x)
+    result: Tensor = _Sigmoid.apply(x)  # type: ignore[no-untyped-call]
     return result
 
 
@@ -85,7 +85,7 @@ class _Softmax(torch.autograd.Function):
 
 def softmax(x: Tensor) -> Tensor:
     """Return the softmax over the last dimension of float32 ``[B, ..., N]``, differentiable."""
-    result: Tensor = _Softmax.apply(x)
+    result: Tensor = _Softmax.apply(x)  # type: ignore[no-untyped-call]
     return result
 
 
@@ -110,7 +110,7 @@ def _product(a: Tensor, b: Tensor) -> Tensor:
 def matmul(a: Tensor, b: Tensor) -> Tensor:
     """Multiply float32 ``[B, ..., N, K]`` by ``[B, ..., K, M]``, both rounded to about ``sqrt(2^24 / K)`` levels;
     differentiable in both."""
-    result: Tensor = _MatMul.apply(a, b)
+    result: Tensor = _MatMul.apply(a, b)  # type: ignore[no-untyped-call]
     return result
 
 
@@ -135,7 +135,7 @@ class _Normalise(torch.autograd.Function):
 
 def normalise(x: Tensor, epsilon: float) -> Tensor:
     """Bring the last dimension of float32 ``[B, ..., N]`` to mean 0 and variance 1, differentiable."""
-    result: Tensor = _Normalise.apply(x, epsilon)
+    result: Tensor = _Normalise.apply(x, epsilon)  # type: ignore[no-untyped-call]
     return result
 
 
@@ -155,7 +155,7 @@ class _Double(torch.autograd.Function):
 
 def double(x: Tensor) -> Tensor:
     """Repeat every place of ``[B, C, H, W]`` to twice the side, differentiable."""
-    result: Tensor = _Double.apply(x)
+    result: Tensor = _Double.apply(x)  # type: ignore[no-untyped-call]
     return result
 
 

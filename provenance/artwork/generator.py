@@ -147,7 +147,7 @@ def decode_codes(recipe: Recipe, codes: npt.NDArray[np.int64]) -> RGB:
 
 @torch.no_grad()
 def _pixels(codes: Tensor, models: tiers.Models) -> RGB:
-    pixels = _Rounded.apply(models.decode(models.look_up(codes)))
+    pixels = _Rounded.apply(models.decode(models.look_up(codes)))  # type: ignore[no-untyped-call]
     return np.ascontiguousarray(pixels[0].permute(1, 2, 0).to(torch.uint8).numpy())
 
 
@@ -213,7 +213,7 @@ def _step(recipe: Recipe, run: bytes, state: _State, wanted: Tensor, models: tie
     """Take one iteration and return its loss."""
     latent = models.look_up(models.nearest(state.latent)).requires_grad_()
     with torch.enable_grad():
-        pixels = _Rounded.apply(models.decode(latent))
+        pixels = _Rounded.apply(models.decode(latent))  # type: ignore[no-untyped-call]
         embeddings = models.embed_crops(noisy_crops(recipe, run, state.iteration, pixels, models))
     with torch.no_grad():
         loss, gradient = pull(embeddings, wanted)

@@ -90,7 +90,8 @@ class ExactDecoder(nn.Module):
         y = block.conv1(self.swish(block.norm1(x)))
         y = block.conv2(self.swish(block.norm2(y)))
         shortcut: Tensor = block.nin_shortcut(x) if hasattr(block, "nin_shortcut") else x
-        return shortcut + y
+        result: Tensor = shortcut + y
+        return result
 
     def _attend(self, block: Any, x: Tensor) -> Tensor:
         y = block.norm(x)
@@ -147,6 +148,9 @@ class ExactTransformerBlock(nn.Module):
 class ExactImageTower(nn.Module):
     """CLIP's vision transformer in exact arithmetic."""
 
+    first: Tensor
+    places: Tensor
+
     def __init__(self, published: Any) -> None:
         super().__init__()
         self.patches = make_exact(published.conv1)
@@ -159,8 +163,7 @@ class ExactImageTower(nn.Module):
     def forward(self, pixels: Tensor) -> Tensor:
         """Map normalised pixels ``[B, 3, 224, 224]`` to embeddings ``[B, 512]``."""
         patches = self.patches(pixels).flatten(2).transpose(1, 2)
-        first: Any = self.first
-        x = torch.cat([first.expand(len(patches), 1, -1), patches], 1) + self.places
+        x = torch.cat([self.first.expand(len(patches), 1, -1), patches], 1) + self.places
         x = self.transformer(self.before(x))
         embedding: Tensor = self.project(self.after(x[:, 0]))
         return embedding
@@ -168,6 +171,9 @@ class ExactImageTower(nn.Module):
 
 class ExactTextTower(nn.Module):
     """CLIP's text transformer in exact arithmetic."""
+
+    places: Tensor
+    mask: Tensor
 
     def __init__(self, published: clip.Clip) -> None:
         super().__init__()
@@ -183,8 +189,7 @@ class ExactTextTower(nn.Module):
     def forward(self, text: str) -> Tensor:
         """Return the embedding, ``[1, 512]``, of a text; its first 75 tokens count."""
         numbers = self.tokenizer([text])
-        mask: Any = self.mask
-        x = self.transformer(self.tokens(numbers) + self.places, mask)
+        x = self.transformer(self.tokens(numbers) + self.places, self.mask)
         # The end of the text has the highest number of all tokens.
         last = int(numbers[0].argmax())
         embedding: Tensor = self.project(self.after(x[:, last]))

@@ -44,13 +44,13 @@ class Signature:
     Attributes:
         byte_digest: BLAKE2s-256 of the file's bytes, 32 bytes.
         pixel_digest: BLAKE2s-256 of the decoded picture, 32 bytes; None where the file is no picture.
-        paper_identity: what the published scheme keeps of a picture, 32 hex digits (:func:`paper_v1.digest`); None where
+        paper_identity: what the published scheme keeps of a picture (:func:`paper_v1.digest`), 32 hex digits; None where
             the file is no picture.
     """
 
     byte_digest: bytes
     pixel_digest: bytes | None
-    paper_identity: str | None
+    paper_identity: str | None = None
 
     @property
     def key(self) -> bytes:
