@@ -12,6 +12,7 @@ ENV PATH=/opt/venv/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
     PROVENANCE_HOME=/data \
+    PROVENANCE_MODELS=/data/models \
     TMPDIR=/data/tmp
 RUN groupadd --system --gid 10001 provenance \
     && useradd --system --uid 10001 --gid provenance --no-create-home --shell /usr/sbin/nologin provenance \

@@ -131,6 +131,7 @@ def _row(model: Model) -> dict[str, Any]:
         "architecture": model.architecture,
         "licence": model.licence,
         "origin": model.origin,
+        "file": model.file,
         "size": found.stat().st_size if found else model.size,
         "sha256": store.known_sha256(model.name),
         "pinned": str(model.pin),

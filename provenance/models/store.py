@@ -48,7 +48,7 @@ __all__ = [
     "verify",
 ]
 
-_OFF = ("", "0", "false", "no", "off")
+_TRUE, _FALSE = ("true", "yes", "on", "1"), ("", "false", "no", "off", "0")
 _SIZE_TOLERANCE = 0.1
 _LOOK_AGAIN = 0.25
 
@@ -139,6 +139,7 @@ def pull(name: str, progress: Progress | None = None) -> Path:
         UnknownModel: there is no model of that name.
         ModelMissing: it is a part of the package and not there.
         Offline: it would have to be fetched, and ``PROVENANCE_OFFLINE`` is set.
+        ModelError: that variable says neither yes nor no.
         DownloadFailed: no source gave it.
         ModelCorrupt: the sources gave something else.
     """
@@ -292,7 +293,10 @@ def _differs(model: Model, found: str, wanted: str | None) -> str:
 
 
 def _refuse_offline(model: Model) -> None:
-    if os.environ.get("PROVENANCE_OFFLINE", "").strip().lower() not in _OFF:
+    value = os.environ.get("PROVENANCE_OFFLINE", "").strip()
+    if value.lower() not in (*_TRUE, *_FALSE):
+        raise ModelError(f"PROVENANCE_OFFLINE must be true or false (also yes/no, on/off, 1/0), not {value!r}.")
+    if value.lower() in _TRUE:
         raise Offline(
             f"{model.name} would have to be fetched, and PROVENANCE_OFFLINE forbids it. Put {model.file} into"
             f" {folder()}, or unset the variable."

@@ -32,6 +32,7 @@ def test_list_tells_what_there_is_and_where(shelf: Shelf) -> None:
     ship(shelf)
     pinned, unpinned, shipped = asked("list")
     assert pinned["name"] == "pinned"
+    assert pinned["file"] == "net.bin"
     assert pinned["size"] == len(CONTENT)
     assert (pinned["pinned"], pinned["sha256"]) == ("published digest", DIGEST)
     assert (unpinned["pinned"], unpinned["sha256"]) == ("at first use", None)

@@ -214,6 +214,13 @@ def test_offline_forbids_to_fetch_but_not_to_use(shelf: Shelf, monkeypatch: pyte
         store.pull("pinned")
 
 
+def test_offline_must_be_said_clearly(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PROVENANCE_OFFLINE", "maybe")
+    with pytest.raises(store.ModelError, match="PROVENANCE_OFFLINE must be true or false"):
+        store.pull("pinned")
+    assert shelf.server.requests == []
+
+
 def test_offline_off_is_off(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PROVENANCE_OFFLINE", "0")
     assert store.pull("pinned") == shelf.file
