@@ -57,7 +57,8 @@ class Draws:
 
     def __init__(self, run: bytes, purpose: str, iteration: int) -> None:
         digest = hashlib.blake2s(purpose.encode(), key=run, digest_size=16, person=b"prov-rng").digest()
-        words = [int.from_bytes(digest[:8], "big"), int.from_bytes(digest[8:], "big")]
+        # An array: NumPy makes float64, and so loses bits, of a list that has numbers on both sides of 2^63.
+        words = np.frombuffer(digest, ">u8").astype(np.uint64)
         # The lowest counter word counts within the iteration.
         self._bits = np.random.Philox(key=words, counter=[0, iteration, 0, 0])
 
