@@ -34,6 +34,9 @@ CODES: dict[ErrorCode, str | Promise] = {
     ErrorCode.ARCHIVE_NESTED: _("An archive lies in the archive. Unpack it first."),
     ErrorCode.CSV_UNREADABLE: _("The table could not be read. Save it as CSV in UTF-8."),
     ErrorCode.CSV_MISSING_FILE: _("The table names a file that was not uploaded."),
+    ErrorCode.GENERATOR_UNAVAILABLE: _(
+        "The models that generate pictures are not here, or not those that made the work. The answer names them."
+    ),
     ErrorCode.IDEMPOTENCY_BUSY: _("The same write is under way. Ask again after “Retry-After”."),
     ErrorCode.IDEMPOTENCY_MISMATCH: _("This Idempotency-Key was used with other content. Use a new one."),
     ErrorCode.WORKER_LOST: _("The program that did the work was stopped each time. Try again."),

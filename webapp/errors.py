@@ -37,6 +37,7 @@ class ErrorCode(StrEnum):
     ARCHIVE_NESTED = "archive_nested"
     CSV_UNREADABLE = "csv_unreadable"
     CSV_MISSING_FILE = "csv_missing_file"
+    GENERATOR_UNAVAILABLE = "generator_unavailable"
     IDEMPOTENCY_BUSY = "idempotency_busy"
     IDEMPOTENCY_MISMATCH = "idempotency_mismatch"
     WORKER_LOST = "worker_lost"

@@ -28,6 +28,7 @@ class Area(StrEnum):
     WORKS = "works"
     IMPORTS = "imports"
     DERIVED = "derived"
+    ARTWORKS = "artworks"
 
 
 def path_of(area: Area, key: str) -> Path:

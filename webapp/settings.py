@@ -49,6 +49,8 @@ if _secret is None:
         raise ImproperlyConfigured("SECRET_KEY (or SECRET_KEY_FILE) is needed when DATABASE_URL is set.")
     _secret = _kept_secret(DATA_DIR / "secret_key")
 SECRET_KEY = _secret
+# Earlier keys, newest first: what was signed or sealed with one of them is still read.
+SECRET_KEY_FALLBACKS = [key for key in (env_secret("SECRET_KEY_FALLBACKS") or "").split(",") if key]
 
 ALLOWED_HOSTS = env_list("ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"] if EMBEDDED else [])
 if not ALLOWED_HOSTS:
@@ -79,6 +81,7 @@ INSTALLED_APPS = [
     "webapp.accounts",
     "webapp.jobs",
     "webapp.registry",
+    "webapp.artworks",
     "webapp.catalogues",
     "webapp.checks",
     "webapp.reviews",
@@ -231,12 +234,22 @@ IMPORT_MAX_ROWS = env_int("IMPORT_MAX_ROWS", 20_000, minimum=1)
 IMPORT_MAX_FILES = env_int("IMPORT_MAX_FILES", 500, minimum=1)
 IMPORTS_PER_HOUR_USER = env_int("IMPORTS_PER_HOUR_USER", 120, minimum=1)
 UNDO_HOURS = env_int("UNDO_HOURS", 72, minimum=1)
+SIGNATURE_MAX_BYTES = env_int("SIGNATURE_MAX_BYTES", 200 * 1024**2, minimum=1024, maximum=256 * 1024**2)
+ARTWORKS_PER_HOUR = env_int("ARTWORKS_PER_HOUR", 20, minimum=1)
+ARTWORK_TRIAL_HOURS = env_int("ARTWORK_TRIAL_HOURS", 24, minimum=1)
+# What a killed worker loses at most, and how long others wait while one picture is generated.
+ARTWORK_CHECKPOINT_SECONDS = env_int("ARTWORK_CHECKPOINT_SECONDS", 10, minimum=0, maximum=300)
+ARTWORK_SLICE_SECONDS = env_int("ARTWORK_SLICE_SECONDS", 120, minimum=1, maximum=480)
 WORKER_MEMORY_BYTES = env_int("WORKER_MEMORY_BYTES", 1536 * 1024**2, minimum=256 * 1024**2)
 # A picture's bytes may fill a request, and an archive's too; the views hold each to its own limit.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1024**2
 DATA_UPLOAD_MAX_NUMBER_FILES = max(CHECK_MAX_FILES, IMPORT_MAX_FILES) + 2
 FILE_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024**2
 FILE_UPLOAD_TEMP_DIR = None
+FILE_UPLOAD_HANDLERS = [
+    "django.core.files.uploadhandler.MemoryFileUploadHandler",
+    "webapp.uploads.UnnamedFileUploadHandler",
+]
 
 # --- Security ---
 
@@ -310,6 +323,7 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
         {"name": "Checks", "description": "Send a picture, watch, read the verdict, fetch the receipt."},
         {"name": "Catalogues", "description": "What your organisation has registered."},
         {"name": "Imports", "description": "What became of the pictures that you added."},
+        {"name": "Artworks", "description": "Pictures generated from two keys, and proofs of ownership."},
         {"name": "Key", "description": "What your key may do."},
     ],
     "PATH_CONVERTER_OVERRIDES": {"id": {"type": "string", "format": "uuid"}},
@@ -323,6 +337,8 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
         "EvidenceKind": "webapp.checks.models.EvidenceKind",
         "Outcome": "webapp.checks.models.Outcome",
         "Visibility": "webapp.registry.models.Visibility",
+        "ArtworkMode": "webapp.artworks.models.Mode",
+        "ProofVerdict": "webapp.artworks.models.ProofVerdict",
     },
     "COMPONENT_SPLIT_REQUEST": True,
 }

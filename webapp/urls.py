@@ -8,6 +8,7 @@ urlpatterns = [
     path("check/", include("webapp.checks.urls")),
     path("jobs/", include("webapp.jobs.urls")),
     path("organisation/", include("webapp.accounts.urls")),
+    path("artworks/", include("webapp.artworks.urls")),
     path("catalogues/", include("webapp.catalogues.urls")),
     path("works/", include("webapp.registry.urls")),
     path("api/", include("webapp.api.urls")),

@@ -7,27 +7,21 @@ are made of their letters in threes (Bojanowski et al., "Enriching word vectors 
 
 from __future__ import annotations
 
-import re
 import zlib
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from provenance.models.efficientnet import CHANNELS, EfficientNetLite0
+from provenance.models.words import split_words
 
 SIDE = 96
 EMBEDDING = 512
-MAX_WORDS = 48
 WIDTH = 256
 TRIGRAM_BUCKETS = 4096
 _MOST_TRIGRAMS = 16
-_WORD = re.compile(r"[a-z0-9]+")
-
-
-def split_words(text: str) -> list[str]:
-    """Return the words of a text in lower case, at most :data:`MAX_WORDS`."""
-    return _WORD.findall(text.lower())[:MAX_WORDS]
 
 
 class ImageTower(nn.Module):
@@ -43,8 +37,18 @@ class ImageTower(nn.Module):
         return embedding
 
 
+def _total(x: Tensor, dims: tuple[int, ...]) -> Tensor:
+    return x.sum(dims, keepdim=True)
+
+
 class TextTower(nn.Module):
-    """Word and trigram numbers to embeddings ``[B, EMBEDDING]``, not scaled to length 1."""
+    """Word and trigram numbers to embeddings ``[B, EMBEDDING]``, not scaled to length 1.
+
+    Attributes:
+        total: sums over dimensions and keeps them at 1; to be replaced where the order of a sum must not matter.
+    """
+
+    total: Callable[[Tensor, tuple[int, ...]], Tensor] = staticmethod(_total)
 
     def __init__(self, vocabulary: list[str]) -> None:
         super().__init__()
@@ -59,10 +63,6 @@ class TextTower(nn.Module):
             nn.init.normal_(table.weight, std=0.3)
             with torch.no_grad():
                 table.weight[0].zero_()
-
-    def unknown(self, text: str) -> list[str]:
-        """Return the words of a text that are not in the vocabulary, each once, in order."""
-        return list(dict.fromkeys(word for word in split_words(text) if word not in self._number))
 
     def tokens(self, texts: list[str]) -> tuple[Tensor, Tensor]:
         """Return word numbers ``[B, T]`` and trigram numbers ``[B, T, 16]``, int64; 0 is nothing."""
@@ -80,12 +80,12 @@ class TextTower(nn.Module):
     def forward(self, words: Tensor, trigrams: Tensor) -> Tensor:
         """Map the numbers that :meth:`tokens` gives to embeddings."""
         present = (trigrams > 0).sum(2, keepdim=True)
-        x = self.words(words) + self.trigrams(trigrams).sum(2) / present.clamp(min=1)
+        x = self.words(words) + self.total(self.trigrams(trigrams), (2,))[:, :, 0] / present.clamp(min=1)
         mask = (present > 0).transpose(1, 2)[:, :, None].to(x.dtype)
         x = x.transpose(1, 2)[:, :, None]
         for conv in self.near:
             x = (x + functional.relu(conv(x))) * mask
-        mean = x.sum((2, 3)) / mask.sum((2, 3)).clamp(min=1)
+        mean = self.total(x, (2, 3))[:, :, 0, 0] / mask.sum((2, 3)).clamp(min=1)
         embedding: Tensor = self.out(functional.relu(self.wide(mean)))
         return embedding
 

@@ -25,7 +25,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from provenance.models import efficientnet
-from provenance.models.text_image import SIDE, ImageTower, TextTower, split_words
+from provenance.models.text_image import SIDE, ImageTower, TextTower
+from provenance.models.words import split_words
 from provenance.training.artwork_pictures import Pictures, load_pictures
 from provenance.training.pictures import data_folder
 from provenance.training.teacher_views import VIEWS, colour_of, view_of

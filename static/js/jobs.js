@@ -39,6 +39,7 @@ export function watchJob(element, onFinal) {
     if (over || snapshot.seq < seq) return;
     seq = snapshot.seq;
     draw(element, snapshot);
+    element.dispatchEvent(new CustomEvent("job:snapshot", { bubbles: true, detail: snapshot }));
     if (!snapshot.final) return;
     stop();
     element.dispatchEvent(new CustomEvent("job:final", { bubbles: true, detail: snapshot }));

@@ -123,6 +123,8 @@ class Scope(models.TextChoices):
     CHECK_WRITE = "check:write", _("Submit and cancel checks")
     CATALOGUE_READ = "catalogue:read", _("List catalogues and items")
     CATALOGUE_WRITE = "catalogue:write", _("Add and delete items")
+    ARTWORK_READ = "artwork:read", _("Read artworks and proofs")
+    ARTWORK_WRITE = "artwork:write", _("Generate, prove and delete artworks")
 
 
 class ApiKey(models.Model):

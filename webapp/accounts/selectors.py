@@ -22,6 +22,13 @@ def organisations_of(user: User | AnonymousUser) -> QuerySet[Organisation]:
     return Organisation.objects.filter(memberships__user=user)
 
 
+def organisations_to_fill(user: User | AnonymousUser) -> QuerySet[Organisation]:
+    """Return the organisations in whose name this person may register."""
+    if not user.is_authenticated:
+        return Organisation.objects.none()
+    return Organisation.objects.filter(memberships__user=user, memberships__role__in=(Role.OWNER, Role.EDITOR))
+
+
 def membership_get(*, user: User, organisation_id: uuid.UUID | str) -> Membership:
     """Return this person's membership with its organisation.
 

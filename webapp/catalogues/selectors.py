@@ -40,13 +40,6 @@ SORTS: dict[str, tuple[Any, tuple[str, ...]]] = {
 # --- Who may ---
 
 
-def organisations_to_fill(user: Viewer) -> QuerySet[Organisation]:
-    """Return the organisations in which this person may make and change catalogues."""
-    if not user.is_authenticated:
-        return Organisation.objects.none()
-    return Organisation.objects.filter(memberships__user=user, memberships__role__in=(Role.OWNER, Role.EDITOR))
-
-
 def catalogues_of(user: Viewer) -> QuerySet[Catalogue]:
     """Return the live catalogues that this person may see, each with ``works`` and ``latest`` (two joined counts)."""
     if not user.is_authenticated:

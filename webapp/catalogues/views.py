@@ -21,7 +21,7 @@ from django.utils.translation import ngettext
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from webapp.accounts.models import User
-from webapp.accounts.selectors import organisations_of
+from webapp.accounts.selectors import organisations_of, organisations_to_fill
 from webapp.catalogues import selectors, services
 from webapp.catalogues.forms import CatalogueForm, FilterForm, ItemForm, NewCatalogueForm
 from webapp.catalogues.models import Catalogue
@@ -66,7 +66,7 @@ def just_deleted(request: HttpRequest) -> Deletion | None:
 @require_GET
 def catalogue_list(request: HttpRequest) -> HttpResponse:
     """Show a person's catalogues, and what was deleted lately."""
-    writable = selectors.organisations_to_fill(request.user)
+    writable = organisations_to_fill(request.user)
     context = {
         "page": Paginator(selectors.catalogues_of(request.user), PAGE_SIZE).get_page(request.GET.get("page")),
         "may_create": writable.exists(),
@@ -82,7 +82,7 @@ def catalogue_list(request: HttpRequest) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 def catalogue_new(request: HttpRequest) -> HttpResponse:
     """Make a catalogue."""
-    organisations = selectors.organisations_to_fill(request.user)
+    organisations = organisations_to_fill(request.user)
     if not organisations.exists():
         messages.info(request, _("A catalogue belongs to an organisation. Make one first, or ask to be an editor."))
         return redirect("accounts_site:organisation-new")

@@ -107,11 +107,17 @@ class Job(models.Model):
 
     @property
     def fraction(self) -> float:
-        """How much is done, 0 to 1: finished steps, and of the present step the part done."""
+        """How much is done, 0 to 1: finished steps, and of the present step the part done.
+
+        Steps count alike, unless ``payload["weights"]`` has others than 1 for some of their keys.
+        """
         if self.state == JobState.SUCCEEDED:
             return 1.0
         keys = [key for key, _label in self.steps]
         if self.step not in keys:
             return 0.0
-        within = self.done / self.total if self.total else 0.0
-        return min(1.0, (keys.index(self.step) + min(1.0, within)) / len(keys))
+        given = self.payload.get("weights", {})
+        weights = [float(given.get(key, 1.0)) for key in keys]
+        now = keys.index(self.step)
+        within = min(1.0, self.done / self.total) if self.total else 0.0
+        return min(1.0, (sum(weights[:now]) + weights[now] * within) / sum(weights))

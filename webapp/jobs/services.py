@@ -9,7 +9,7 @@ import json
 import logging
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -29,6 +29,10 @@ from webapp.jobs.queue import enqueue, is_empty
 log = logging.getLogger(__name__)
 
 _REPORT_EVERY_SECONDS = 0.2
+
+
+# Apps add what must go when a job is over, however it ended: called in the transaction in which it ends.
+ENDINGS: list[Callable[[uuid.UUID], None]] = []
 
 
 class JobCancelled(Exception):
@@ -275,11 +279,14 @@ def job_cancel(*, job: Job) -> Job:
         job.cancel_requested = True
         job.seq += 1
         job.updated_at = timezone.now()
-        if job.state == JobState.QUEUED:
+        at_once = job.state == JobState.QUEUED
+        if at_once:
             job.state = JobState.CANCELLED
             job.finished_at = job.updated_at
             job.error_code, job.error_message = str(ErrorCode.CANCELLED), _("Cancelled.")
         job.save()
+        if at_once:
+            _tell_of_end(job.pk)
         announce(job.pk)
     return job
 
@@ -341,4 +348,10 @@ def _finish(job: Job, state: JobState, **fields: Any) -> None:
             **fields,
         ):
             raise ClaimLost
+        _tell_of_end(job.pk)
         announce(job.pk)
+
+
+def _tell_of_end(job_id: uuid.UUID) -> None:
+    for ending in ENDINGS:
+        ending(job_id)

@@ -9,8 +9,10 @@ from typing import Any
 from django.db.models import BigIntegerField, Count, F, OuterRef, Q, QuerySet, Subquery, Sum
 from django.db.models.functions import Coalesce
 from django.urls import reverse
+from django.utils.translation import gettext as _
 
 from webapp.accounts.models import AuditEntry, Membership, Role, User
+from webapp.artworks.models import Artwork, Proof, Trial
 from webapp.catalogues.models import Catalogue, CatalogueImport
 from webapp.catalogues.selectors import catalogues_of
 from webapp.checks.models import Check
@@ -88,7 +90,7 @@ def places_of(person: User) -> list[Place]:
 
 
 def running_for(person: User) -> list[Running]:
-    """Return the checks and imports under way that this person or a colleague started, newest first."""
+    """Return what is under way that this person or a colleague started, newest first."""
     roles: dict[Any, str] = dict(Membership.objects.filter(user=person).values_list("organisation_id", "role"))
     jobs = list(
         Job.objects.filter(Q(owner=person) | Q(organisation_id__in=roles)).exclude(state__in=FINAL_STATES)[
@@ -101,6 +103,13 @@ def running_for(person: User) -> list[Running]:
     }
     for found in CatalogueImport.objects.filter(job__in=jobs).select_related("catalogue"):
         about[found.job_id] = (found.catalogue.name, reverse("catalogues:import", args=[found.pk]))
+    for artwork in Artwork.objects.filter(job__in=jobs):
+        about[artwork.job_id] = (artwork.title, reverse("artworks:detail", args=[artwork.pk]))
+    for proof in Proof.objects.filter(job__in=jobs).select_related("artwork"):
+        title = _("Proof of %(title)s") % {"title": proof.artwork.title}
+        about[proof.job_id] = (title, reverse("artworks:proof", args=[proof.artwork_id, proof.pk]))
+    for trial in Trial.objects.filter(job__in=jobs):
+        about[trial.job_id] = (_("What changed?"), reverse("artworks:trial", args=[trial.pk]))
     return [
         Running(
             job=job,

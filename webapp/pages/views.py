@@ -97,6 +97,8 @@ def help_page(request: HttpRequest) -> HttpResponse:
         "import_max": size(settings.IMPORT_MAX_BYTES),
         "retention": hours(settings.CHECK_RETENTION_HOURS),
         "undo": hours(settings.UNDO_HOURS),
+        "signature_max": size(settings.SIGNATURE_MAX_BYTES),
+        "artworks_limit": settings.ARTWORKS_PER_HOUR,
     }
     return render(request, "pages/help.html", context)
 
