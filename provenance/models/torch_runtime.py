@@ -26,7 +26,7 @@ def prepare() -> None:
     that everything else of torchvision works; where the compiled part loads, nothing is changed.
     """
     spec = find_spec("torchvision")
-    if spec is None or not spec.submodule_search_locations:
+    if spec is None or not spec.submodule_search_locations or _declared():
         return
     try:
         for compiled in Path(spec.submodule_search_locations[0]).glob("_C*.so"):
@@ -34,9 +34,13 @@ def prepare() -> None:
     except OSError:
         # What cannot be loaded declares nothing.
         pass
-    if hasattr(torch.ops.torchvision, "nms"):
+    if _declared():
         return
     library = torch.library.Library("torchvision", "DEF")
     for schema in _SCHEMAS:
         library.define(schema)
     _kept.append(library)
+
+
+def _declared() -> bool:
+    return hasattr(torch.ops.torchvision, "nms")
