@@ -7,21 +7,17 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from provenance.artwork.recipe import Recipe
-from provenance.artwork.tiers import load_text_image
-from provenance.models import small_vqgan, store
+from provenance.artwork.tiers import load_small_vqgan, load_text_image
+from provenance.models import small_vqgan
 
 
 class PlainLoop:
     """VQGAN+CLIP on the shipped weights in float32: continuous latent, AdamW, ``recipe.crops`` crops one by one."""
 
     def __init__(self, recipe: Recipe, prompt: str) -> None:
-        from safetensors.torch import load_file
-
         torch.manual_seed(42)
         self.recipe = recipe
-        vqgan = small_vqgan.SmallVQGAN()
-        vqgan.load_state_dict({name: part.float() for name, part in load_file(store.path("small-vqgan")).items()})
-        self.decoder = vqgan.decoder.eval().requires_grad_(False)
+        self.decoder = load_small_vqgan().decoder
         self.image, text = load_text_image()
         self.image.eval().requires_grad_(False)
         texts = [prompt, ", ".join(recipe.exclusions)]

@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 from rich.table import Table
 
-from provenance import cli_models
+from provenance import cli_artwork, cli_models
 from provenance.hashing.code import hamming
 from provenance.hashing.hasher import HASHERS
 from provenance.images.decode import DecodeError, Picture, decode
@@ -31,6 +31,7 @@ from provenance.matching.verify import PairKind, false_verification_rate, verify
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Is this picture registered, and whose is it?")
 app.add_typer(cli_models.app, name="models")
+app.add_typer(cli_artwork.app)
 out = Console()
 err = Console(stderr=True)
 

@@ -44,8 +44,8 @@ class Signature:
     Attributes:
         byte_digest: BLAKE2s-256 of the file's bytes, 32 bytes.
         pixel_digest: BLAKE2s-256 of the decoded picture, 32 bytes; None where the file is no picture.
-        paper_identity: what the published scheme keeps of a picture (:func:`paper_v1.digest`), 32 hex digits; None where
-            the file is no picture.
+        paper_identity: what the published scheme keeps of a picture (:func:`paper_v1.digest`), 32 hex digits; None
+            where the file is no picture.
     """
 
     byte_digest: bytes

@@ -100,8 +100,7 @@ class ShippedModels:
 
     def __init__(self, *, exact: bool) -> None:
         self.exact = exact
-        vqgan = small_vqgan.SmallVQGAN()
-        vqgan.load_state_dict({k: v.float() for k, v in load_file(store.path("small-vqgan")).items()})
+        vqgan = load_small_vqgan()
         self.codebook = vqgan.codebook
         self.decoder: nn.Module = vqgan.decoder
         image, self.text = load_text_image()
@@ -178,6 +177,17 @@ def exact_efficientnet(net: EfficientNetLite0) -> nn.Module:
 def _convolution(module: nn.Module) -> ExactConv2d:
     (found,) = (part for part in module.modules() if isinstance(part, ExactConv2d))
     return found
+
+
+def load_small_vqgan() -> small_vqgan.SmallVQGAN:
+    """Load the shipped VQGAN, float32.
+
+    Raises:
+        provenance.models.store.ModelMissing: the file is not here.
+    """
+    net = small_vqgan.SmallVQGAN()
+    net.load_state_dict({name: tensor.float() for name, tensor in load_file(store.path("small-vqgan")).items()})
+    return net.eval().requires_grad_(False)
 
 
 def load_text_image() -> tuple[text_image.ImageTower, text_image.TextTower]:

@@ -61,7 +61,8 @@ class MobileBlock(nn.Module):
         """Map ``[B, C, H, W]`` to ``[B, C', H / stride, W / stride]``."""
         y = x if self.expand is None else functional.relu6(self.expand(x))
         y = self.project(functional.relu6(self.depthwise(y)))
-        return x + y if self.residual else y
+        result: Tensor = x + y if self.residual else y
+        return result
 
 
 class EfficientNetLite0(nn.Module):

@@ -65,20 +65,38 @@ def load_pictures(cache: Path) -> Pictures:
     )
 
 
-def _squares(archive: str) -> Iterator[tuple[str, npt.NDArray[np.uint8]]]:
+def held_out_photographs() -> Pictures:
+    """Read the thousand held-out photographs and their captions, without a cache.
+
+    Raises:
+        DataMissing: the archive is not there.
+    """
+    captions = _flickr_captions()
+    names = [f"flickr8k/images/{name}" for name in captions]
+    wanted = {name for name, out in zip(names, _held_out(names), strict=True) if out}
+    found = dict(_squares("flickr8k.tar", wanted))
+    return Pictures(
+        names=list(found),
+        pixels=np.stack(list(found.values())),
+        captions=[_captions_of(name, captions) for name in found],
+        held_out=np.ones(len(found), np.bool_),
+    )
+
+
+def _squares(archive: str, wanted: set[str] | None = None) -> Iterator[tuple[str, npt.NDArray[np.uint8]]]:
     path = data_folder() / archive
     if not path.is_file():
         raise DataMissing(f"{archive} is not in {path.parent}. Set PROVENANCE_DATA to the folder that has it.")
     with tarfile.open(path) as tar:
         for member in tar:
+            name = f"{archive.removesuffix('.tar')}/{member.name}"
             handle = tar.extractfile(member)
-            if handle is None or member.name.endswith(".csv"):
+            if handle is None or member.name.endswith(".csv") or (wanted is not None and name not in wanted):
                 continue
             opened = cv2.imdecode(np.frombuffer(handle.read(), np.uint8), cv2.IMREAD_COLOR_RGB)
             if opened is None:
                 continue
             pixels = np.asarray(opened, np.uint8)
-            name = f"{archive.removesuffix('.tar')}/{member.name}"
             height, width = pixels.shape[:2]
             if archive == "ai_sd15.tar" and height == width:
                 half = height // 2
