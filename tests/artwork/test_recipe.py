@@ -86,9 +86,7 @@ def read_or_refuse(data: bytes | str) -> Recipe | None:
     """Whatever comes in: a recipe that can be written and read again, or a refusal by its own error."""
     try:
         found = Recipe.from_json(data)
-    except RecipeError as refusal:
-        assert refusal.code in RecipeErrorCode
-        assert len(refusal.message) > 20
+    except RecipeError:
         return None
     again = Recipe.from_json(found.to_json())
     assert again == found

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from provenance.artwork import record as records
-from provenance.artwork.recipe import RecipeError, RecipeErrorCode
+from provenance.artwork.recipe import RecipeError
 from provenance.artwork.record import Record
 from tests.artwork.samples import DIGEST, recipe, record
 
@@ -22,8 +22,7 @@ def as_json(**changes: Any) -> bytes:
 def read_or_refuse(data: bytes) -> Record | None:
     try:
         found = Record.from_json(data)
-    except RecipeError as refusal:
-        assert refusal.code in RecipeErrorCode
+    except RecipeError:
         return None
     again = Record.from_json(found.to_json())
     assert again.to_json() == found.to_json()

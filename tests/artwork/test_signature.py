@@ -82,7 +82,8 @@ def test_how_pixels_lie_in_memory_does_not_matter() -> None:
 
 
 @pytest.mark.parametrize(
-    "data", [b"\0", b"a poem", bytes(range(256)) * 40, b"RIFF\x24\0\0\0WAVEfmt ", b"%PDF-1.7\n", "\u00fc\u4e16".encode()]
+    "data",
+    [b"\0", b"a poem", bytes(range(256)) * 40, b"RIFF\x24\0\0\0WAVEfmt ", b"%PDF-1.7\n", "\u00fc\u4e16".encode()],
 )
 def test_any_other_file_is_keyed_by_its_bytes(data: bytes) -> None:
     found = read(data)

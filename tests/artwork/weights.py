@@ -1,4 +1,4 @@
-"""Weights for the shipped networks that no training made: whole numbers from a counter, the same bytes on every machine.
+"""Weights for the shipped networks that no training made: whole numbers of a counter, everywhere the same bytes.
 
 They paint nothing that anybody would call a picture, but the whole way from the keys to the pixels runs through them.
 """
@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
