@@ -210,6 +210,7 @@ def _tabulate(answers: list[_Query], twins: set[tuple[int, int]], names: list[st
     for one, other in twins:
         kin[one].add(other)
         kin[other].add(one)
+
     def is_copy(query: _Query, index: int) -> bool:
         return index == query.source or index in kin[query.source]
 

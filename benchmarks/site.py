@@ -61,9 +61,7 @@ class Partner:
     """A client of the REST API that polls as its answers advise, but quickly."""
 
     def __init__(self, url: str, key: str) -> None:
-        self._client = httpx.Client(
-            base_url=f"{url}/api/v1", headers={"Authorization": f"Bearer {key}"}, timeout=120
-        )
+        self._client = httpx.Client(base_url=f"{url}/api/v1", headers={"Authorization": f"Bearer {key}"}, timeout=120)
 
     def check(self, picture: bytes) -> dict[str, Any]:
         """Upload a picture and return the finished check, with ``wall_s`` from the first byte sent to the verdict."""

@@ -83,7 +83,7 @@ def main() -> None:
         }
         (CURVES / f"{algorithm}.json").write_text(json.dumps(curve) + "\n")
         below = np.cumsum(histogram)
-        print(algorithm, curve["pairs"], "pairs;", len(copies), "left out;", [int(v) for v in below[:100:4]])  # noqa: T201
+        print(algorithm, curve["pairs"], "pairs;", len(copies), "left out;", [int(v) for v in below[:100:4]])
 
 
 def _hash(entry: tuple[str, bytes]) -> tuple[str, dict[str, tuple[bytes, list[bytes]]]]:

@@ -75,7 +75,8 @@ is first {image_r1}, among five {image_r5}, among ten {image_r10}; the right cap
 {text_r10}.
 
 Limits: English; it knows what the captions of Flickr8k and the classes of Caltech-101 speak of (people, dogs, sports,
-streets, water, snow, objects), and colours. Words that it never saw are guessed from their letters and named as unknown.
+streets, water, snow, objects), and colours. Words that it never saw are guessed from their letters and named as
+unknown.
 
 Licence: {licence}
 """

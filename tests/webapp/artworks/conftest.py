@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from django.core.files.uploadedfile import SimpleUploadedFile
 
 from provenance.artwork import recipe
@@ -25,27 +26,29 @@ from webapp.jobs.models import Job
 from webapp.jobs.runner import execute
 from webapp.registry.models import Visibility
 
-TINY = Preset(side=64, iterations=4, crops=2)
+TINY = Preset(side=32, iterations=4, crops=1)
 PROMPT = "the red forest with a blue lake at sunset"
 FILE = b"My signature: a text that nobody else has, 4711."
 
 
-@pytest.fixture(scope="session")
-def weights_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder of weights for the shipped networks."""
+@pytest.fixture(scope="package", autouse=True)
+def weights_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Have weights there for the shipped networks; return their folder. One thread: no work is large enough for two."""
     folder = tmp_path_factory.mktemp("weights")
     made_up.write(folder)
-    return folder
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    with made_up.shipped_from(folder):
+        yield folder
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(autouse=True)
-def models_and_presets(weights_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Have the models there, and every preset tiny."""
+def tiny_presets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have every preset tiny."""
     for name in recipe.PRESETS:
         monkeypatch.setitem(recipe.PRESETS, name, TINY)
     monkeypatch.setattr(trials, "TRIAL", replace(TINY, iterations=2))
-    with made_up.shipped_from(weights_folder):
-        yield
 
 
 def signature(data: bytes = FILE) -> Signature:
