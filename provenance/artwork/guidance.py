@@ -7,7 +7,7 @@ from torch import Tensor
 
 from provenance.artwork.crops import Crops
 from provenance.artwork.exact import exact_sum
-from provenance.artwork.latent import Draws
+from provenance.artwork.latent import Draws, prompt_text
 from provenance.artwork.recipe import Mode, Recipe
 from provenance.artwork.tiers import Models
 
@@ -17,7 +17,7 @@ _FAST_SHARE = 4
 def direction(recipe: Recipe, prompt: str, models: Models) -> Tensor:
     """Return ``include * T+ - exclude * T-``, float32 ``[1, E]``: T+ of the prompt, T- of all exclusions as one text
     (NoiseHashGAN's loss, with the sign its code has)."""
-    texts = [prompt.strip()]
+    texts = [prompt_text(prompt)]
     if recipe.exclusions:
         texts.append(", ".join(recipe.exclusions))
     embedded = models.embed_texts(texts)

@@ -14,9 +14,14 @@ import numpy as np
 import numpy.typing as npt
 
 
+def prompt_text(prompt: str) -> str:
+    """Return the prompt as it is read and hashed: NFC (Unicode Standard Annex 15), outer white space cut."""
+    return unicodedata.normalize("NFC", prompt).strip()
+
+
 def prompt_bytes(prompt: str) -> bytes:
-    """Return the prompt as it is hashed: NFC, outer white space cut, UTF-8."""
-    return unicodedata.normalize("NFC", prompt).strip().encode()
+    """Return :func:`prompt_text` in UTF-8."""
+    return prompt_text(prompt).encode()
 
 
 def run_key(*, key: bytes, prompt: str, recipe_digest: str) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from provenance.artwork.latent import prompt_text
 from provenance.artwork.recipe import Tier
 from provenance.models import store
 from provenance.models.words import split_words, vocabulary
@@ -19,4 +20,4 @@ def unknown_words(prompt: str, tier: Tier = Tier.SHIPPED) -> list[str]:
     if tier is Tier.PUBLISHED:
         return []
     known = vocabulary(store.path("text-image"))
-    return list(dict.fromkeys(word for word in split_words(prompt) if word not in known))
+    return list(dict.fromkeys(word for word in split_words(prompt_text(prompt)) if word not in known))

@@ -8,6 +8,7 @@ from django.db import transaction
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from provenance.artwork.latent import prompt_text
 from provenance.artwork.signature import Signature
 from webapp.accounts.models import ApiKey, Organisation, User
 from webapp.accounts.services import audit
@@ -55,7 +56,7 @@ def artwork_create(
             or it is too much in this hour.
         ValidationError: the title or the visibility does not fit.
     """
-    if title.strip().casefold() == prompt.strip().casefold():
+    if prompt_text(title).casefold() == prompt_text(prompt).casefold():
         message = _("The title is public and the prompt is one of your two keys. Choose another title.")
         raise ProductError(ErrorCode.INVALID, message, fields={"title": [message]})
     recipe = recipe_make(prompt=prompt, signature=signature, wish=wish)
