@@ -62,6 +62,8 @@ def generate(
         _refuse(f"There is no preset {preset}. Choose one of {', '.join(PRESETS)}.")
     if target.suffix.lower() != ".png":
         _refuse("The picture is saved without loss: name a file that ends in .png.")
+    if not target.parent.is_dir():
+        _refuse(f"There is no folder {target.parent}. Make it first.")
     record_file = target.with_suffix(".json")
     for file in (target, record_file):
         if file.exists():
@@ -79,8 +81,8 @@ def generate(
         )
         with _progress(recipe.iterations, "Generating") as report:
             artwork = make(recipe, words, recipe.key_of(found), on_iteration=report)
-        Image.fromarray(artwork.pixels).save(target)
         record_file.write_bytes(Record.of(recipe, artwork).to_json())
+        Image.fromarray(artwork.pixels).save(target)
     answer = {
         "picture": str(target),
         "record": str(record_file),
