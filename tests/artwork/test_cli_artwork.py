@@ -74,10 +74,9 @@ def test_the_record_has_neither_key(work: Path, signature: Path) -> None:
 def test_a_wrong_key_proves_nothing(work: Path, signature: Path, tmp_path: Path, wrong: str) -> None:
     other = tmp_path / "other.txt"
     other.write_text("Only I have this text!")
-    if wrong == "prompt":
-        proved = prove(work, signature, "--json", prompt="another")
-    else:
-        proved = prove(work, other, "--json")
+    keys = {"prompt": (signature, "another"), "signature": (other, PROMPT)}
+    file, prompt = keys[wrong]
+    proved = prove(work, file, "--json", prompt=prompt)
     assert proved.exit_code == 1
     said = json.loads(proved.stdout)
     assert said["verdict"] == "different"
