@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from provenance.artwork.exact import LIMIT, exact_sum, to_grid
+from provenance.artwork.exact import LIMIT, exact_sum, square_root, to_grid
 
 _LOG2_E = 1.4426950408889634
 # ln 2 in two parts: the first has so few bits that its product with a whole number below 128 is exact.
@@ -119,7 +119,7 @@ class _Normalise(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, epsilon: float) -> Tensor:
         count = x.shape[-1]
         deviation = x - exact_sum(x, (x.dim() - 1,)) / count
-        spread = torch.sqrt(exact_sum(deviation * deviation, (x.dim() - 1,)) / count + epsilon)
+        spread = square_root(exact_sum(deviation * deviation, (x.dim() - 1,)) / count + epsilon)
         found = deviation / spread
         ctx.save_for_backward(found, spread)
         return found

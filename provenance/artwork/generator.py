@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from provenance.artwork import paper_v1, tiers
+from provenance.artwork.exact import square_root
 from provenance.artwork.guidance import direction, noisy_crops, pull
 from provenance.artwork.latent import first_codes, prompt_key, run_key
 from provenance.artwork.recipe import Recipe, Scheme, check_prompt
@@ -232,5 +233,5 @@ def _adamw(recipe: Recipe, state: _State, gradient: Tensor) -> None:
     state.latent.mul_(1 - recipe.learning_rate * recipe.weight_decay)
     state.first.mul_(_BETA1).add_(gradient * (1 - _BETA1))
     state.second.mul_(_BETA2).add_(gradient * gradient * (1 - _BETA2))
-    root = torch.sqrt(state.second / (1 - state.power2)).add_(_EPSILON)
+    root = square_root(state.second / (1 - state.power2)).add_(_EPSILON)
     state.latent.sub_(state.first / (1 - state.power1) / root * recipe.learning_rate)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from provenance.artwork.crops import Crops
-from provenance.artwork.exact import exact_sum
+from provenance.artwork.exact import exact_sum, square_root
 from provenance.artwork.latent import Draws, prompt_text
 from provenance.artwork.recipe import Mode, Recipe
 from provenance.artwork.tiers import Models
@@ -50,7 +50,7 @@ def pull(embeddings: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
     Returns:
         A number ``[]`` and ``[K, E]``.
     """
-    length = torch.sqrt(exact_sum(embeddings * embeddings, (1,)))
+    length = square_root(exact_sum(embeddings * embeddings, (1,)))
     unit = embeddings / length
     similar = exact_sum(unit * wanted, (1,))
     count = len(embeddings)

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from provenance.artwork.exact import ExactLinear, exact_sum, make_exact
+from provenance.artwork.exact import ExactLinear, exact_sum, make_exact, square_root
 from provenance.artwork.exact_layers import ExactGroupNorm, ExactLayerNorm, ExactSiLU, double, matmul, softmax
 from provenance.artwork.nearest import nearest_codes
 from provenance.models import clip, store, vqgan
@@ -59,7 +59,7 @@ class PublishedModels:
         if not self.exact:
             return self.clip.embed_text(texts)
         embeddings = torch.cat([self.text(text) for text in texts])
-        return embeddings / torch.sqrt(exact_sum(embeddings * embeddings, (1,)))
+        return embeddings / square_root(exact_sum(embeddings * embeddings, (1,)))
 
 
 class ExactDecoder(nn.Module):

@@ -12,7 +12,14 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
 
-from provenance.artwork.exact import ExactConv2d, ExactLinear, check_kernels, exact_sum, make_exact
+from provenance.artwork.exact import (
+    ExactConv2d,
+    ExactLinear,
+    check_kernels,
+    exact_sum,
+    make_exact,
+    square_root,
+)
 from provenance.artwork.nearest import nearest_codes
 from provenance.artwork.published import PublishedModels
 from provenance.artwork.recipe import Mode, Recipe, Tier
@@ -143,7 +150,7 @@ class ShippedModels:
         embeddings = torch.cat([self.text(*self.text.tokens([text])) for text in texts])
         if not self.exact:
             return functional.normalize(embeddings)
-        return embeddings / torch.sqrt(exact_sum(embeddings * embeddings, (1,)))
+        return embeddings / square_root(exact_sum(embeddings * embeddings, (1,)))
 
 
 class ExactMobileBlock(nn.Module):

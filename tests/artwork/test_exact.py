@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import threading
 from collections.abc import Callable
+from fractions import Fraction
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +24,7 @@ from provenance.artwork.exact import (
     check_kernels,
     exact_sum,
     make_exact,
+    square_root,
     to_grid,
 )
 
@@ -375,3 +377,17 @@ def test_kernels_that_are_not_exact_are_found(
 def test_the_winograd_of_this_test_is_a_convolution() -> None:
     x, w = numbers(33, 2, 6, 5, 7), numbers(34, 4, 6, 3, 3)
     torch.testing.assert_close(winograd(x, w, padding=1), conv2d(x, w, padding=1), rtol=1e-4, atol=1e-4)
+
+
+def test_square_roots_are_rounded_correctly() -> None:
+    """Against whole-number roots: the right one is the float32 nearest to the true root, and no root lies half way."""
+    random = np.random.Generator(np.random.Philox(key=11))
+    x = (random.random(20_000) * 10.0 ** random.uniform(-30, 30, 20_000)).astype(np.float32)
+    found = square_root(torch.from_numpy(x)).numpy()
+    assert found.dtype == np.float32
+    for value, root in zip(x.tolist(), found, strict=True):
+        below, above = (
+            (Fraction(float(root)) + Fraction(float(np.nextafter(root, np.float32(end))))) / 2 for end in (0, np.inf)
+        )
+        assert below * below < Fraction(value) < above * above
+    assert square_root(torch.tensor([0.0, 4.0])).tolist() == [0.0, 2.0]
