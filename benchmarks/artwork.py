@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import resource
+import shlex
 import statistics
 import subprocess
 import sys
@@ -22,10 +23,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from benchmarks.plain_loop import PlainLoop
-from benchmarks.results import QUICK, publish
+from benchmarks.results import FOLDER, QUICK, publish
 from provenance.artwork import paper_v1, tiers
 from provenance.artwork.generator import generate
 from provenance.artwork.latent import first_codes, run_key
@@ -59,7 +60,9 @@ PROFILES: tuple[dict[str, str], ...] = (
     {"THREADS": "2", "GLIBC_TUNABLES": "glibc.cpu.hwcaps=-AVX2,-FMA,-AVX512F"},
     {"THREADS": "1", "ONEDNN": "0", "ATEN_CPU_CAPABILITY": "default", "MKL_CBWR": "COMPATIBLE"},
 )
-USED_PROFILES = PROFILES[:4] if QUICK else PROFILES
+# The command of another architecture's Python: see aarch64.sh.
+AARCH64 = os.environ.get("AARCH64_PYTHON")
+USED_PROFILES = PROFILES[:4] if QUICK else PROFILES + (({"machine": "aarch64", "THREADS": "1"},) if AARCH64 else ())
 PROFILE_RECIPES = (
     (("a red sunset over the sea", Preset(64, 3, 4)),)
     if QUICK
@@ -69,6 +72,16 @@ PROFILE_RECIPES = (
         ("green", Preset(192, 5, 32)),
     )
 )
+
+
+PROMPTS = (
+    "a red sunset over the sea", "a green forest with tall trees", "two dogs run in the snow",
+    "a brown horse in a meadow", "a city street at night", "blue", "a yellow flower", "a man climbs a rock wall",
+    "a child in a pink dress", "a mountain with snow, blue sky", "a white airplane in the sky", "a black cat",
+    "a crowd at a concert", "an orange butterfly", "a boat on a lake", "a football player on grass",
+    "a desert of golden sand", "a bicycle by a brick wall", "purple and turquoise", "a surfer on a big wave",
+)  # fmt: skip
+PROMPTS_PRESET = PRESETS["standard"]
 
 
 def distinct_latents(count: int) -> int:
@@ -153,7 +166,8 @@ def run_profiles() -> tuple[list[dict[str, str]], list[dict[str, str]]]:
 
 def _in_profile(job: tuple[dict[str, str], Mode]) -> dict[str, str]:
     profile, mode = job
-    command = [sys.executable, "-m", "benchmarks.artwork", "--profile", mode]
+    python = shlex.split(str(AARCH64)) if "machine" in profile else [sys.executable]
+    command = [*python, "-m", "benchmarks.artwork", "--profile", mode]
     done = subprocess.run(command, env={**os.environ, **profile}, capture_output=True, text=True, check=True)
     answer: dict[str, str] = json.loads(done.stdout.splitlines()[-1])
     return answer
@@ -232,6 +246,23 @@ def tables() -> str:
     return "\n".join(lines)
 
 
+def paint_prompts() -> float:
+    """Paint the varied prompts into one sheet, results/artwork_prompts.jpg; return the seconds a picture took."""
+    side, captions = PROMPTS_PRESET.side, 16
+    sheet = Image.new("RGB", (5 * side, (side + captions) * (len(PROMPTS) // 5)), "white")
+    draw = ImageDraw.Draw(sheet)
+    signature = Signature(bytes(32), None)
+    seconds = []
+    for number, prompt in enumerate(PROMPTS):
+        made = generate(recipe_for(signature, PROMPTS_PRESET, prompt=prompt), prompt, signature.key)
+        place = (number % 5 * side, number // 5 * (side + captions))
+        draw.text((place[0] + 2, place[1] + 1), prompt, fill="black")
+        sheet.paste(Image.fromarray(made.pixels), (place[0], place[1] + captions))
+        seconds.append(made.seconds)
+    sheet.save(FOLDER / "results" / "artwork_prompts.jpg", quality=90)
+    return statistics.median(seconds)
+
+
 def model_figures() -> dict[str, float]:
     """Return the shipped models' figures on held-out photographs; empty where the pictures are absent."""
     from provenance.training.artwork_figures import reconstruction, retrieval
@@ -257,6 +288,7 @@ def main() -> None:
     canonical, fast = run_profiles()
     wrong = wrong_keys(WRONG_KEYS)
     table = "" if QUICK else tables()
+    painted = None if QUICK else paint_prompts()
     equal = sum(answer == canonical[0] for answer in canonical)
     worst = max(value for rows in wrong["rows"].values() for value, _ in rows)
     figures = {
@@ -275,7 +307,7 @@ def main() -> None:
         "vqgan_psnr_db": models.get("psnr_db"),
     }
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-    markdown = _markdown(models, speed, canonical, fast, wrong, table, figures, peak)
+    markdown = _markdown(models, speed, canonical, fast, wrong, table, figures, peak, painted)
     publish(
         "artwork",
         title="Artworks: keys, identity, speed",
@@ -294,6 +326,7 @@ def _markdown(
     table: str,
     figures: dict[str, Any],
     peak: int,
+    painted: float | None,
 ) -> str:
     speed_rows = "\n".join(
         f"| {name} ({PRESETS[name].side} px) | {row['plain']:.3f} | {row['canonical']:.3f} | {row['fast']:.3f} |"
@@ -341,6 +374,11 @@ on the same weights. Fast looks at a quarter of the crops. Peak memory of this w
 **Tables I and II of the paper**, with the shipped models.
 
 {table}
+
+**Twenty prompts** with one signature file, preset standard, canonical, a median of {painted or 0:.0f} s each on these
+cores:
+
+![Twenty prompts](results/artwork_prompts.jpg)
 
 **Shipped models** on held-out photographs: {json.dumps(models)}
 """

@@ -131,6 +131,7 @@ def prove(
         "verdict": str(result.verdict),
         "prompt_fits": result.fit.prompt,
         "signature_fits": result.fit.key,
+        "signature_is_the_very_file": result.fit.file,
         "codes_decode_to_the_picture": result.redecoded,
         "codes_equal": result.codes_equal,
         "latent_equal": result.latent_equal,

@@ -30,6 +30,7 @@ def recipe() -> Recipe:
         salt=DIGEST[:32],
         prompt_commitment=DIGEST,
         key_commitment=DIGEST[::-1],
+        file_commitment=DIGEST,
     )
 
 

@@ -21,8 +21,8 @@ from tests.artwork import weights
 from tests.artwork.conftest import KEY, PROMPT, SIGNATURE, TINY, tiny_recipe
 
 # Of the made-up weights, which are whole numbers: any machine must come to these.
-GOLDEN_PIXELS = "d894a63fb566f4eb91e2b1699c5160a658c769118508eefd356b1f86ba007c1f"
-GOLDEN_LATENT = "59bd738f773a08bff34a0975bf4342dabc235444f43eac9035633520506cecf8"
+GOLDEN_PIXELS = "11a537afce19a4417d13bb1d95617bb2bebacddc3b6bd5970050fc3553fb4aea"
+GOLDEN_LATENT = "772b7955189d9fce5f3388e89c4ee04e8d835b293bb1f6743dc8682315b5791c"
 
 
 @pytest.fixture(scope="module")

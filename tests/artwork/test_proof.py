@@ -29,7 +29,7 @@ def proof_of(recipe: Recipe, work: Artwork, prompt: str = PROMPT, key: Signature
 def test_the_right_secrets_prove_it(canonical: Recipe, made: Artwork) -> None:
     proof = proof_of(canonical, made)
     assert proof.verdict is ProofVerdict.IDENTICAL
-    assert proof.fit == Fit(prompt=True, key=True)
+    assert proof.fit == Fit(prompt=True, key=True, file=True)
     assert proof.redecoded
     assert proof.codes_equal
     assert proof.latent_equal
@@ -39,9 +39,9 @@ def test_the_right_secrets_prove_it(canonical: Recipe, made: Artwork) -> None:
 @pytest.mark.parametrize(
     ("prompt", "key", "fit"),
     [
-        (PROMPT + "!", SIGNATURE, Fit(prompt=False, key=True)),
-        (PROMPT, Signature(bytes(32), None), Fit(prompt=True, key=False)),
-        ("another", Signature(bytes(32), None), Fit(prompt=False, key=False)),
+        (PROMPT + "!", SIGNATURE, Fit(prompt=False, key=True, file=True)),
+        (PROMPT, Signature(bytes(32), None), Fit(prompt=True, key=False, file=False)),
+        ("another", Signature(bytes(32), None), Fit(prompt=False, key=False, file=False)),
     ],
 )
 def test_wrong_secrets_show_how_far_off_they_are(

@@ -138,6 +138,7 @@ def test_every_field_is_in_the_digest() -> None:
         "salt": DIGEST[1:33],
         "prompt_commitment": DIGEST[::-1],
         "key_commitment": DIGEST,
+        "file_commitment": DIGEST[::-1],
         "algorithm": "noisehash-v2",
         "tier": Tier.PUBLISHED,
     }
@@ -198,6 +199,7 @@ def test_no_value_of_the_wrong_kind_gets_in(name: str) -> None:
         {"salt": "00 " * 16},
         {"prompt_commitment": DIGEST.upper()},
         {"key_commitment": DIGEST + "00"},
+        {"file_commitment": DIGEST[:-1]},
         {"extra": 1},
     ],
 )
@@ -237,8 +239,8 @@ def test_what_is_no_recipe_is_refused(data: bytes) -> None:
 def test_deep_nesting_in_a_field_is_refused() -> None:
     written = recipe().to_json()
     for depth in (50, 2000, 100_000):
-        nested = b'"exclusions":' + b"[" * depth + b"]" * depth + b',"generator"'
-        data = re.sub(rb'"exclusions":\[[^]]*\],"generator"', nested, written)
+        nested = b'"exclusions":' + b"[" * depth + b"]" * depth + b',"file_commitment"'
+        data = re.sub(rb'"exclusions":\[[^]]*\],"file_commitment"', nested, written)
         assert data != written
         assert read_or_refuse(data) is None
 
@@ -296,14 +298,23 @@ def test_every_recipe_has_a_salt_of_its_own(shipped: Path) -> None:
 def test_a_recipe_tells_each_secret_from_others(shipped: Path) -> None:
     made = make_recipe(prompt=PROMPT, signature=SIGNATURE, preset=TINY)
     other = Signature(byte_digest=b"\x01" + SIGNATURE.key[1:], pixel_digest=None)
-    assert made.fits(PROMPT, SIGNATURE) == Fit(prompt=True, key=True)
-    assert made.fits(f" {PROMPT}\n", SIGNATURE) == Fit(prompt=True, key=True)
-    assert made.fits(PROMPT.upper(), SIGNATURE) == Fit(prompt=False, key=True)
-    assert made.fits(PROMPT, other) == Fit(prompt=True, key=False)
-    assert made.fits("", Signature(bytes(32), None)) == Fit(prompt=False, key=False)
-    # The two commitments are apart even where the secrets are the same.
+    assert made.fits(PROMPT, SIGNATURE) == Fit(prompt=True, key=True, file=True)
+    assert made.fits(f" {PROMPT}\n", SIGNATURE) == Fit(prompt=True, key=True, file=True)
+    assert made.fits(PROMPT.upper(), SIGNATURE) == Fit(prompt=False, key=True, file=True)
+    assert made.fits(PROMPT, other) == Fit(prompt=True, key=False, file=False)
+    assert made.fits("", Signature(bytes(32), None)) == Fit(prompt=False, key=False, file=False)
+    # The commitments are apart even where the secrets are the same.
     twin = make_recipe(prompt="x" * 32, signature=Signature(b"x" * 32, None), preset=TINY)
-    assert twin.prompt_commitment != twin.key_commitment
+    assert len({twin.prompt_commitment, twin.key_commitment, twin.file_commitment}) == 3
+
+
+def test_another_file_of_the_same_pixels_is_told_from_the_file(shipped: Path) -> None:
+    signature = Signature(byte_digest=bytes(32), pixel_digest=b"\x05" * 32)
+    made = make_recipe(prompt=PROMPT, signature=signature, preset=TINY)
+    resaved = replace(signature, byte_digest=b"\x01" * 32)
+    assert made.fits(PROMPT, resaved) == Fit(prompt=True, key=True, file=False)
+    decoded_otherwise = replace(signature, pixel_digest=b"\x06" * 32)
+    assert made.fits(PROMPT, decoded_otherwise) == Fit(prompt=True, key=False, file=True)
 
 
 def test_a_pictures_pixels_are_the_key_that_fits(shipped: Path) -> None:

@@ -40,7 +40,7 @@ def test_it_works(requested: Request) -> None:
     artwork = requested()
     recipe = Recipe.from_json(artwork.recipe)
     assert recipe.digest == artwork.recipe_digest
-    assert recipe.fits(PROMPT, signature()) == recipes.Fit(prompt=True, key=True)
+    assert recipe.fits(PROMPT, signature()) == recipes.Fit(prompt=True, key=True, file=True)
 
     assert finish(artwork.job).state == JobState.SUCCEEDED, artwork.job.error_message
 
