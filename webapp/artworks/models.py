@@ -120,6 +120,7 @@ class Proof(models.Model):
     )
     prompt_fits = models.BooleanField()
     key_fits = models.BooleanField()
+    file_fits = models.BooleanField(help_text="Whether the signature is the very file, byte for byte.")
 
     redecoded = models.BooleanField(null=True, blank=True, help_text="Level 1: the codes decode to the picture.")
     verdict = models.CharField(max_length=10, choices=ProofVerdict.choices, blank=True)

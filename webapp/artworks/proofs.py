@@ -94,7 +94,12 @@ def proof_create(
     count_generation(user=prover, api_key=api_key)
     fit = Recipe.from_json(artwork.recipe).fits(prompt, signature)
     proof = Proof(
-        artwork=artwork, prover=prover, organisation=organisation, prompt_fits=fit.prompt, key_fits=fit.key
+        artwork=artwork,
+        prover=prover,
+        organisation=organisation,
+        prompt_fits=fit.prompt,
+        key_fits=fit.key,
+        file_fits=fit.file,
     )
     with transaction.atomic():
         proof.job = job_create(

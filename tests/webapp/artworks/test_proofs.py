@@ -97,6 +97,17 @@ def test_wrong_keys_make_another_picture_and_it_is_shown(
             assert opened.size == (known.shape[1], known.shape[0])
 
 
+def test_another_file_of_the_same_pixels_proves_it_too(cast: Cast, registered: Request, prove: Prove) -> None:
+    pixels = np.random.Generator(np.random.Philox(key=5)).integers(0, 256, (24, 24, 3), np.uint8)
+    png, bmp = io.BytesIO(), io.BytesIO()
+    Image.fromarray(pixels).save(png, "PNG")
+    Image.fromarray(pixels).save(bmp, "BMP")
+    proof = prove(registered(signature=signature(png.getvalue())), data=bmp.getvalue())
+    assert (proof.verdict, proof.key_fits, proof.file_fits) == ("identical", True, False)
+    page = cast.client("owner").get(address(proof)).content.decode()
+    assert "its pixels are the same, and they are the key" in page
+
+
 def test_a_fast_draft_is_never_called_identical(cast: Cast, registered: Request, prove: Prove) -> None:
     proof = prove(registered(wish=wish(Mode.FAST)))
     assert proof.verdict in ("near", "different")
