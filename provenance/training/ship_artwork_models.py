@@ -64,11 +64,13 @@ text tower of two small convolutions over {words:,} words; 512 numbers each.
 Data: {data}
 
 Training: the image tower from EfficientNet-Lite0's ImageNet weights (Apache-2.0), taught by CLIP ViT-B/16 (OpenAI, MIT)
-over {student_steps:,} steps of 64 views; then the text tower against it, with captions, class names and colours.
+over {student_steps:,} steps of 64 views: the command below with `--epochs 4`, then gone on from its checkpoint with
+`--epochs 10`; only the views `whole` and `cropped` were there. Then the text tower against it, with captions, class
+names and colours.
 
     python -m provenance.training.teacher_views WORK clip_encoder.int8.onnx
-    python -m provenance.training.text_image student WORK --efficientnet efficientnet-lite0-57934424.pth
-    python -m provenance.training.text_image text WORK
+    python -m provenance.training.text_image student WORK --efficientnet efficientnet-lite0-57934424.pth --epochs 10
+    python -m provenance.training.text_image text WORK --steps 1200
 
 Figures among the 1,000 held-out photographs, first captions (chance: .001, .005, .010): the right picture for a caption
 is first {image_r1}, among five {image_r5}, among ten {image_r10}; the right caption for a picture {text_r1}, {text_r5},
