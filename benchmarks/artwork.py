@@ -158,7 +158,8 @@ def _one_bit_changed(number: int) -> npt.NDArray[np.uint8]:
 
 def run_profiles() -> tuple[list[dict[str, str]], list[dict[str, str]]]:
     """Make every recipe under every profile, in processes of their own, two at once: canonical, and fast to compare."""
-    jobs = [(profile, mode) for mode in (Mode.CANONICAL, Mode.FAST) for profile in USED_PROFILES]
+    modes = (Mode.CANONICAL,) if QUICK else (Mode.CANONICAL, Mode.FAST)
+    jobs = [(profile, mode) for mode in modes for profile in USED_PROFILES]
     with ThreadPoolExecutor(2) as pool:
         found = list(pool.map(_in_profile, jobs))
     return found[: len(USED_PROFILES)], found[len(USED_PROFILES) :]
@@ -221,7 +222,7 @@ def tables() -> str:
         "| scheme | compared with the first image | SSIM | PSNR dB | overflowing PSNR | paper |",
         "|---|---|---|---|---|---|",
     ]
-    preset = replace(PRESETS["standard"], iterations=12) if QUICK else PRESETS["standard"]
+    preset = PRESETS["standard"]
     for scheme in (Scheme.XOF, Scheme.PAPER):
         recipe = make_recipe(prompt=PROMPT, signature=signature_of(key), preset=preset, scheme=scheme, salt=SALT)
         first = generate(recipe, PROMPT, recipe.key_of(signature_of(key))).pixels
@@ -336,8 +337,8 @@ def _markdown(
     )
     profile_rows = "\n".join(
         f"| {' '.join(f'{key}={value}' for key, value in profile.items())} |"
-        f" {'yes' if answer == canonical[0] else 'NO'} | {'yes' if draft == fast[0] else 'no'} |"
-        for profile, answer, draft in zip(USED_PROFILES, canonical, fast, strict=True)
+        f" {'yes' if answer == canonical[0] else 'NO'} | {'yes' if draft in fast[:1] else 'no'} |"
+        for profile, answer, draft in zip(USED_PROFILES, canonical, fast or canonical, strict=True)
     )
     key_rows = []
     for kind, rows in wrong["rows"].items():

@@ -311,7 +311,8 @@ REST_FRAMEWORK: dict[str, Any] = {
 SPECTACULAR_SETTINGS: dict[str, Any] = {
     "TITLE": "Provenance API",
     "DESCRIPTION": (
-        "Ask whether a picture is registered, and add pictures to your catalogues.\n\n"
+        "Ask whether a picture is registered, add pictures to your catalogues, have artworks generated and"
+        " proved.\n\n"
         "Times are RFC 3339 in UTC. Ids are UUIDs. Lists come in pages: follow `next`. Refusals are problem documents"
         " (RFC 9457) whose `code` is for programs; `/help/errors` explains each. Every answer tells in `RateLimit-*`"
         " what is left of your limit."
@@ -338,7 +339,6 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
         "Outcome": "webapp.checks.models.Outcome",
         "Visibility": "webapp.registry.models.Visibility",
         "ArtworkMode": "webapp.artworks.models.Mode",
-        "ProofVerdict": "webapp.artworks.models.ProofVerdict",
     },
     "COMPONENT_SPLIT_REQUEST": True,
 }

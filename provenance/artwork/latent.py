@@ -15,8 +15,9 @@ import numpy.typing as npt
 
 
 def prompt_text(prompt: str) -> str:
-    """Return the prompt as it is read and hashed: NFC (Unicode Standard Annex 15), outer white space cut."""
-    return unicodedata.normalize("NFC", prompt).strip()
+    """Return the prompt as it is read and hashed: NFC (Unicode Standard Annex 15), line ends of one character, outer
+    white space cut."""
+    return unicodedata.normalize("NFC", prompt.replace("\r\n", "\n").replace("\r", "\n")).strip()
 
 
 def prompt_bytes(prompt: str) -> bytes:

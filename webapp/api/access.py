@@ -9,6 +9,7 @@ from django.db.models import Count, Model, Q, QuerySet
 from django.http import Http404
 
 from webapp.accounts.models import Organisation
+from webapp.artworks.models import Artwork, Proof
 from webapp.catalogues.models import Catalogue, CatalogueImport, CatalogueItem
 from webapp.checks.models import Check
 
@@ -71,6 +72,41 @@ def import_of(organisation: Organisation, import_id: Id) -> CatalogueImport:
         catalogue__organisation=organisation, catalogue__deleted_at=None
     )
     return _one(imports, import_id)
+
+
+def artworks_of(organisation: Organisation) -> QuerySet[Artwork]:
+    """Return the organisation's live artworks, with their jobs and works."""
+    return Artwork.objects.live().select_related("job", "work", "organisation").filter(organisation=organisation)
+
+
+def artwork_of(organisation: Organisation, artwork_id: Id, *, deleted: bool = False) -> Artwork:
+    """Return one of :func:`artworks_of`.
+
+    Args:
+        deleted: or one that is deleted and can be restored.
+
+    Raises:
+        Http404: it has none of that id.
+    """
+    artworks = artworks_of(organisation)
+    if deleted:
+        artworks = Artwork.objects.select_related("job", "work", "organisation").filter(organisation=organisation)
+    return _one(artworks, artwork_id)
+
+
+def proofs_of(artwork: Artwork) -> QuerySet[Proof]:
+    """Return the proofs that were tried on an artwork, with their jobs."""
+    return artwork.proofs.select_related("job")
+
+
+def proof_of(organisation: Organisation, proof_id: Id) -> Proof:
+    """Return a proof that was tried on one of :func:`artworks_of`.
+
+    Raises:
+        Http404: there is none of that id.
+    """
+    proofs = Proof.objects.select_related("job").filter(artwork__in=artworks_of(organisation))
+    return _one(proofs, proof_id)
 
 
 def _one(rows: QuerySet[Row], row_id: Id) -> Row:

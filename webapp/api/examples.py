@@ -12,6 +12,8 @@ _CATALOGUE = "b7f1a2c4-0f1d-4d39-8f1a-3f0f5a1b2c3d"
 _ITEM = "0d9c8b7a-6f5e-4d3c-8b2a-190807060504"
 _WORK = "a1b2c3d4-e5f6-4a7b-8c9d-0e1f2a3b4c5d"
 _IMPORT = "5e4d3c2b-1a09-4f8e-9d7c-6b5a49382716"
+_ARTWORK = "3c2b1a09-8f7e-4d6c-9b5a-493827160514"
+_PROOF = "7a6b5c4d-3e2f-4a1b-8c0d-9e8f7a6b5c4d"
 _SHA256 = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 _PIXELS = "60303ae22b998861bce3b28f33eec1be758a213c86c93c076dbe9f558c11c752"
 
@@ -352,5 +354,127 @@ ME = OpenApiExample(
             "storage_used_bytes": 2457600,
         },
     },
+    status_codes=["200"],
+)
+
+_ARTWORK_STEPS = {"reading": "Reading the words", "generating": "Generating", "registering": "Registering"}
+_PROOF_STEPS = {
+    "decoding": "Decoding the registered codes",
+    "generating": "Making the work again",
+    "comparing": "Comparing",
+}
+
+
+def _artwork(**more: Any) -> dict[str, Any]:
+    return {
+        "id": _ARTWORK,
+        "state": "queued",
+        "title": "Lake no. 4",
+        "visibility": "public",
+        "preset": "standard",
+        "mode": "canonical",
+        "created_at": "2026-11-23T10:00:00.000000Z",
+        "generated_at": None,
+        "recipe_digest": _SHA256,
+        "pixel_sha256": "",
+        "latent_sha256": "",
+        "progress": _progress(_ARTWORK_STEPS, now=-1, percent=0),
+        "cancel_requested": False,
+        "error": None,
+        "links": {
+            "self": f"{_SITE}/api/v1/artworks/{_ARTWORK}",
+            "picture": f"{_SITE}/api/v1/artworks/{_ARTWORK}/picture",
+            "record": f"{_SITE}/api/v1/artworks/{_ARTWORK}/record",
+            "proofs": f"{_SITE}/api/v1/artworks/{_ARTWORK}/proofs",
+            "page": f"{_SITE}/artworks/{_ARTWORK}/",
+        },
+        **more,
+    }
+
+
+def _proof(**more: Any) -> dict[str, Any]:
+    return {
+        "id": _PROOF,
+        "state": "queued",
+        "created_at": "2026-11-23T11:00:00.000000Z",
+        "prompt_fits": True,
+        "key_fits": True,
+        "file_fits": True,
+        "redecoded": None,
+        "verdict": "",
+        "codes_equal": None,
+        "latent_equal": None,
+        "psnr_db": None,
+        "ssim": None,
+        "equal_share": None,
+        "pixel_sha256": "",
+        "progress": _progress(_PROOF_STEPS, now=-1, percent=0),
+        "error": None,
+        "links": {
+            "self": f"{_SITE}/api/v1/proofs/{_PROOF}",
+            "artwork": f"{_SITE}/api/v1/artworks/{_ARTWORK}",
+            "page": f"{_SITE}/artworks/{_ARTWORK}/proofs/{_PROOF}/",
+        },
+        **more,
+    }
+
+
+ARTWORK_BEGUN = OpenApiExample("Begun", _artwork(), status_codes=["202"])
+ARTWORK_RUNNING = OpenApiExample(
+    "Under way",
+    _artwork(
+        state="running",
+        progress=_progress(_ARTWORK_STEPS, now=1, percent=36, done=40, total=110, seconds_left=22),
+    ),
+    status_codes=["200"],
+)
+ARTWORK_DONE = OpenApiExample(
+    "Done",
+    _artwork(
+        state="succeeded",
+        generated_at="2026-11-23T10:00:36.200000Z",
+        pixel_sha256=_PIXELS,
+        latent_sha256=_SHA256,
+        progress=_progress(_ARTWORK_STEPS, now=len(_ARTWORK_STEPS), percent=100),
+    ),
+    status_codes=["200"],
+)
+ARTWORK_CANCELLED = OpenApiExample(
+    "Cancelled",
+    _artwork(
+        state="cancelled",
+        cancel_requested=True,
+        error={"code": "cancelled", "message": "This was cancelled before it was done."},
+    ),
+    status_codes=["200"],
+)
+ARTWORKS = _page("/artworks", ARTWORK_DONE.value)
+PROOF_BEGUN = OpenApiExample("Begun", _proof(), status_codes=["202"])
+PROOF_DONE = OpenApiExample(
+    "Identical",
+    _proof(
+        state="succeeded",
+        redecoded=True,
+        verdict="identical",
+        codes_equal=True,
+        latent_equal=True,
+        ssim=1.0,
+        equal_share=1.0,
+        pixel_sha256=_PIXELS,
+        progress=_progress(_PROOF_STEPS, now=len(_PROOF_STEPS), percent=100),
+    ),
+    status_codes=["200"],
+)
+PROOFS = _page(f"/artworks/{_ARTWORK}/proofs", PROOF_DONE.value)
+RECORD = OpenApiExample(
+    "Record",
+    {
+        "recipe": {"algorithm": "noisehash-v1", "mode": "canonical", "side": 192, "iterations": 110, "crops": 32},
+        "shape": [2, 24, 24],
+        "codes": "AxQBkgC0…",
+        "latent_sha256": _SHA256,
+        "pixel_sha256": _PIXELS,
+    },
+    description="Shortened: a recipe has more fields, and there is a code for each place.",
     status_codes=["200"],
 )

@@ -13,12 +13,13 @@ import re
 from collections.abc import Callable
 from datetime import timedelta
 from functools import wraps
-from typing import Any, Concatenate, TypeVar, cast
+from typing import Any, Concatenate, TypeVar
 
 from django.core.files.base import File
 from django.db import connection, transaction
 from django.http import HttpResponse, HttpResponseBase, QueryDict
 from django.utils import timezone
+from django.utils.crypto import salted_hmac
 from django.utils.translation import gettext as _
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
@@ -72,21 +73,24 @@ def idempotent(handler: Handler[View]) -> Callable[Concatenate[View, Request, ..
 
 
 def digest_of(request: Request) -> str:
-    """Return the SHA-256 of what a request asks: method, address, fields and files.
+    """Return a keyed digest of what a request asks: method, address, fields and files.
 
-    The bytes of the body would not do: the boundary of a multipart body differs from one attempt to the next.
+    The bytes of the body would not do: the boundary of a multipart body differs from one attempt to the next. Keyed,
+    since a plain digest of an artwork's prompt would let who reads the table try out prompts.
 
     Raises:
         APIException: the body cannot be read.
     """
-    fields: list[Any] = []
+    fields: Any = []
     if request.parsers:
-        form, files = cast(QueryDict, request.data), request.FILES
-        fields = [(name, form.getlist(name)) for name in sorted(form) if name not in files]
-        fields += [
-            (name, upload.name, _sha256_of_file(upload)) for name in sorted(files) for upload in files.getlist(name)
-        ]
-    return sha256_of(json.dumps([request.method, request.get_full_path(), fields]).encode())
+        fields, files = request.data, request.FILES
+        if isinstance(fields, QueryDict):
+            fields = [(name, fields.getlist(name)) for name in sorted(fields) if name not in files]
+            fields += [
+                (name, upload.name, _sha256_of_file(upload)) for name in sorted(files) for upload in files.getlist(name)
+            ]
+    asked = json.dumps([request.method, request.get_full_path(), fields], sort_keys=True)
+    return salted_hmac("webapp.api.idempotency", asked, algorithm="sha256").hexdigest()
 
 
 def records_purge() -> int:

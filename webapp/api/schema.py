@@ -118,7 +118,7 @@ def describe(
     *,
     name: str,
     summary: str,
-    answers: Mapping[int, OpenApiResponse],
+    answers: Mapping[int | tuple[int, str], OpenApiResponse],
     refusals: Refusals | None = None,
     request: Any = None,
     parameters: Sequence[Any] = (),
@@ -128,7 +128,7 @@ def describe(
 
     Args:
         name: the operation's id, such as ``checks_submit``.
-        answers: status -> what a request that goes well is answered.
+        answers: status, with the media type where it is not JSON -> what a request that goes well is answered.
         refusals: status -> codes, beside those that every operation has.
         headers: names of further headers of the good answer.
     """
@@ -139,7 +139,11 @@ def describe(
             operation_id=name,
             summary=summary,
             request=request,
-            responses={str(status): answer for status, answer in answers.items()},
+            # drf-spectacular's keys have the status as a string.
+            responses={
+                (str(key[0]), *key[1:]) if isinstance(key, tuple) else str(key): answer
+                for key, answer in answers.items()
+            },
             parameters=list(parameters),
         )(handler)
 

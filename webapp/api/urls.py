@@ -7,10 +7,19 @@ import uuid
 from django.urls import include, path, register_converter
 
 from webapp.api import documents
+from webapp.api.artworks import (
+    ArtworkCancel,
+    ArtworkDetail,
+    ArtworkPicture,
+    ArtworkRecord,
+    ArtworkRestore,
+    Artworks,
+)
 from webapp.api.catalogues import CatalogueDetail, Catalogues, ItemDetail, Items
 from webapp.api.checks import CheckCancel, CheckDetail, CheckReceipt, Checks
 from webapp.api.imports import ImportDetail, ImportRows
 from webapp.api.me import Me
+from webapp.api.proofs import ProofDetail, Proofs
 
 
 class IdConverter:
@@ -45,6 +54,14 @@ v1 = [
     path("items/<id:item_id>", ItemDetail.as_view(), name="item"),
     path("imports/<id:import_id>", ImportDetail.as_view(), name="import"),
     path("imports/<id:import_id>/rows", ImportRows.as_view(), name="import-rows"),
+    path("artworks", Artworks.as_view(), name="artworks"),
+    path("artworks/<id:artwork_id>", ArtworkDetail.as_view(), name="artwork"),
+    path("artworks/<id:artwork_id>/restore", ArtworkRestore.as_view(), name="artwork-restore"),
+    path("artworks/<id:artwork_id>/cancel", ArtworkCancel.as_view(), name="artwork-cancel"),
+    path("artworks/<id:artwork_id>/picture", ArtworkPicture.as_view(), name="artwork-picture"),
+    path("artworks/<id:artwork_id>/record", ArtworkRecord.as_view(), name="artwork-record"),
+    path("artworks/<id:artwork_id>/proofs", Proofs.as_view(), name="artwork-proofs"),
+    path("proofs/<id:proof_id>", ProofDetail.as_view(), name="proof"),
 ]
 
 urlpatterns = [

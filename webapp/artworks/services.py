@@ -99,7 +99,9 @@ def artwork_create(
 
 
 @transaction.atomic
-def artwork_edit(*, artwork: Artwork, title: str, visibility: str, actor: User | None) -> Artwork:
+def artwork_edit(
+    *, artwork: Artwork, title: str, visibility: str, actor: User | None, api_key: ApiKey | None = None
+) -> Artwork:
     """Change what an artwork is called and what others see of it, and of its registered picture.
 
     Raises:
@@ -112,7 +114,12 @@ def artwork_edit(*, artwork: Artwork, title: str, visibility: str, actor: User |
     artwork.save(update_fields=("title", "visibility"))
     Work.objects.filter(artwork=artwork).update(title=artwork.title, visibility=visibility)
     audit(
-        verb="artwork.edited", obj=artwork, actor=actor, organisation=artwork.organisation, data={"before": before}
+        verb="artwork.edited",
+        obj=artwork,
+        actor=actor,
+        api_key=api_key,
+        organisation=artwork.organisation,
+        data={"before": before},
     )
     return artwork
 
@@ -156,16 +163,20 @@ def artwork_delete(*, artwork: Artwork, actor: User | None, api_key: ApiKey | No
 
 
 @transaction.atomic
-def artwork_restore(*, artwork: Artwork, actor: User | None) -> None:
+def artwork_restore(*, artwork: Artwork, actor: User | None, api_key: ApiKey | None = None) -> None:
     """Undo the deletion of a registered artwork.
 
     Raises:
-        ProductError: it is not deleted, or the time in which this could be undone is over.
+        ProductError: it is not deleted, the time in which this could be undone is over, or its picture has been
+            registered in the meantime.
     """
     work = Work.objects.select_related("deletion").filter(artwork=artwork).first()
     if work is None or work.deletion is None:
         raise ProductError(ErrorCode.CONFLICT, _("This artwork is not deleted."), status=409)
-    works_restore(deletion=work.deletion, actor=actor)
+    restored, _left = works_restore(deletion=work.deletion, actor=actor, api_key=api_key)
+    if not restored:
+        message = _("The same picture has been registered in the meantime, so that this artwork stays deleted.")
+        raise ProductError(ErrorCode.CONFLICT, message, status=409)
 
 
 def artworks_purge() -> int:

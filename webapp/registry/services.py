@@ -242,7 +242,9 @@ def works_delete(
 
 
 @transaction.atomic
-def works_restore(*, deletion: Deletion, actor: User | None) -> tuple[int, int]:
+def works_restore(
+    *, deletion: Deletion, actor: User | None, api_key: ApiKey | None = None
+) -> tuple[int, int]:
     """Undo a deletion; return how many works live again and how many cannot.
 
     A work cannot live again when the same picture has been registered in the meantime.
@@ -265,6 +267,7 @@ def works_restore(*, deletion: Deletion, actor: User | None) -> tuple[int, int]:
         verb="works.restored",
         obj=deletion,
         actor=actor,
+        api_key=api_key,
         organisation=organisation,
         data={"label": deletion.label, "count": restored, "left": left},
     )
