@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,7 +14,6 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from provenance.artwork import recipe
 from provenance.artwork.recipe import DEFAULT_EXCLUSIONS, Mode, Preset
 from provenance.artwork.signature import Signature, read_signature
-from tests.artwork import weights as made_up
 from tests.webapp.conftest import Cast
 from webapp.artworks import trials
 from webapp.artworks.library import Wish
@@ -32,14 +30,11 @@ FILE = b"My signature: a text that nobody else has, 4711."
 
 
 @pytest.fixture(scope="package", autouse=True)
-def weights_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Have weights there for the shipped networks; return their folder. One thread: no work is large enough for two."""
-    folder = tmp_path_factory.mktemp("weights")
-    made_up.write(folder)
+def one_thread() -> Iterator[None]:
+    """No work here is large enough for two."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    with made_up.shipped_from(folder):
-        yield folder
+    yield
     torch.set_num_threads(threads)
 
 
