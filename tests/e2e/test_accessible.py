@@ -15,7 +15,7 @@ from tests.e2e.site import Site
 VISITOR = ["/", "/check/", "/check/history/", "/help/", "/help/errors", "/accuracy/", "/accounts/login/"]
 VISITOR += ["/accounts/signup/", "/accounts/password/reset/", "/api/", "/no/such/page/"]
 MEMBER = ["/dashboard/", "/catalogues/", "/catalogues/new/", "/organisation/new/", "/organisation/invitations/"]
-MEMBER += ["/accounts/email/", "/reviews/?state=all"]
+MEMBER += ["/accounts/email/", "/reviews/?state=all", "/artworks/", "/artworks/new/", "/artworks/what-changed/"]
 
 COLOURS = {"runOnly": {"type": "tag", "values": ["cat.color"]}}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -83,3 +84,26 @@ def test_members_pages(page: Page, new_context: NewContext, owner_state: Storage
     owner.locator(".thumb a").first.click()
     expect(owner.get_by_role("heading", level=1)).to_have_text("Chelsea the cat")
     _keep(owner, folder / "review-queue.png")
+
+
+def test_artworks(new_context: NewContext, owner_state: StorageState, folder: Path) -> None:
+    """In the size that people get by default for the README, in the smallest otherwise."""
+    page = new_context(viewport={"width": 1280, "height": 1100}, storage_state=owner_state).new_page()
+    wait = 400_000
+    keys = {"name": "song.flac", "mimeType": "audio/flac", "buffer": b"a tune that nobody else has, 4711"}
+    page.goto("/artworks/new/")
+    page.get_by_role("textbox", name="Prompt").fill("a mountain with snow under a blue sky")
+    page.set_input_files("input[name=signature]", [keys])  # type: ignore[list-item]
+    page.get_by_role("textbox", name="Title").fill("Winter")
+    page.check(f"input[name=preset][value={'standard' if KEPT else 'draft'}]")
+    _keep(page, folder / "artwork-new.png")
+    page.get_by_role("button", name="Generate and register").click()
+    page.wait_for_url(re.compile(r"/artworks/[0-9a-f-]{36}/$"))
+    expect(page.get_by_role("link", name="Prove ownership")).to_be_visible(timeout=wait)
+    _keep(page, folder / "artwork.png")
+    page.get_by_role("link", name="Prove ownership").click()
+    page.get_by_role("textbox", name="Prompt").fill("a green forest with tall trees")
+    page.set_input_files("input[name=signature]", [keys])  # type: ignore[list-item]
+    page.get_by_role("button", name="Make it again").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Different", timeout=wait)
+    _keep(page, folder / "artwork-proof.png", full_page=True)
