@@ -173,10 +173,14 @@ class Recipe:
         """Say which of the two secrets open the commitments. Takes a sixth of a second: that is the point."""
         salt = bytes.fromhex(self.salt)
         return Fit(
-            prompt=opens(self.prompt_commitment, b"prompt" + prompt_bytes(prompt), salt),
+            prompt=self.is_prompt(prompt),
             key=opens(self.key_commitment, b"key" + self.key_of(signature), salt),
             file=opens(self.file_commitment, b"file" + signature.byte_digest, salt),
         )
+
+    def is_prompt(self, words: str) -> bool:
+        """Say whether words are the prompt committed to."""
+        return opens(self.prompt_commitment, b"prompt" + prompt_bytes(words), bytes.fromhex(self.salt))
 
     def key_of(self, signature: Signature) -> bytes:
         """Return the key, 32 bytes, that this recipe's scheme takes from a signature.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import FilePayload, Page, StorageState, expect
 
 from tests.e2e.conftest import Errors, NewContext
@@ -56,6 +57,7 @@ def test_a_picture_is_generated_watched_and_proved(owner_page: Page) -> None:
     recipe = page.locator("dl.facts .mono").first.inner_text()
     assert re.fullmatch("[0-9a-f]{64}", recipe)
     assert PROMPT not in page.content()
+    assert Axe().run(page).response["violations"] == []
     artwork = page.url
 
     _prove(page, artwork, PROMPT)
@@ -68,6 +70,7 @@ def test_a_picture_is_generated_watched_and_proved(owner_page: Page) -> None:
     expect(page.get_by_text(re.compile(r"^\d+\.\d\d dB$"))).to_be_visible()
     assert all(images_loaded(page, "main figure img"))
     assert page.locator("main svg[viewBox^='0 0 256']").count() >= 4
+    assert Axe().run(page).response["violations"] == []
 
     page.goto(artwork)
     expect(page.get_by_role("row").filter(has_text="Identical")).to_have_count(1)

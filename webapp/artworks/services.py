@@ -9,6 +9,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from provenance.artwork.latent import prompt_text
+from provenance.artwork.recipe import Recipe
 from provenance.artwork.signature import Signature
 from webapp.accounts.models import ApiKey, Organisation, User
 from webapp.accounts.services import audit
@@ -57,8 +58,7 @@ def artwork_create(
         ValidationError: the title or the visibility does not fit.
     """
     if prompt_text(title).casefold() == prompt_text(prompt).casefold():
-        message = _("The title is public and the prompt is one of your two keys. Choose another title.")
-        raise ProductError(ErrorCode.INVALID, message, fields={"title": [message]})
+        raise _title_is_prompt()
     recipe = recipe_make(prompt=prompt, signature=signature, wish=wish)
     artwork = Artwork(
         organisation=organisation,
@@ -105,8 +105,11 @@ def artwork_edit(
     """Change what an artwork is called and what others see of it, and of its registered picture.
 
     Raises:
+        ProductError: the title is the prompt.
         ValidationError: the title or the visibility does not fit.
     """
+    if title.strip() != artwork.title and Recipe.from_json(artwork.recipe).is_prompt(title):
+        raise _title_is_prompt()
     artwork = Artwork.objects.select_for_update(no_key=True, of=("self",)).select_related("work").get(pk=artwork.pk)
     before = {"title": artwork.title, "visibility": artwork.visibility}
     artwork.title, artwork.visibility = title.strip(), visibility
@@ -122,6 +125,11 @@ def artwork_edit(
         data={"before": before},
     )
     return artwork
+
+
+def _title_is_prompt() -> ProductError:
+    message = _("The title is public and the prompt is one of your two keys. Choose another title.")
+    return ProductError(ErrorCode.INVALID, message, fields={"title": [message]})
 
 
 @transaction.atomic

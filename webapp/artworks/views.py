@@ -178,9 +178,13 @@ def edit(request: HttpRequest, artwork_id: uuid.UUID) -> HttpResponse:
         request.POST or None, initial={"title": artwork.title, "visibility": artwork.visibility}
     )
     if request.method == "POST" and form.is_valid():
-        services.artwork_edit(artwork=artwork, **form.cleaned_data, actor=person(request))
-        messages.success(request, _("Saved."))
-        return redirect("artworks:detail", artwork.pk)
+        try:
+            services.artwork_edit(artwork=artwork, **form.cleaned_data, actor=person(request))
+        except ProductError as error:
+            form.add_error("title", str(error.message))
+        else:
+            messages.success(request, _("Saved."))
+            return redirect("artworks:detail", artwork.pk)
     context = {"artwork": artwork, "form": form}
     return render(request, "artworks/edit.html", context, status=400 if form.errors else 200)
 

@@ -295,3 +295,14 @@ def test_line_ends_of_a_browser_do_not_change_the_prompt(cast: Cast, registered:
     given = {"prompt": "the red forest\r\nwith a lake", "signature": upload(FILE)}
     client.post(reverse("artworks:prove", args=[artwork.pk]), given)
     assert artwork.proofs.get().prompt_fits
+
+
+def test_the_prompt_is_refused_as_a_new_title_too(cast: Cast, registered: Request) -> None:
+    artwork = registered()
+    page = cast.client("owner").post(
+        reverse("artworks:edit", args=[artwork.pk]), {"title": f" {PROMPT} ", "visibility": "public"}
+    )
+    assert page.status_code == 400
+    assert "one of your two keys" in page.content.decode()
+    artwork.refresh_from_db()
+    assert artwork.title == "Forest"
