@@ -181,7 +181,9 @@ def _in_profile(job: tuple[dict[str, str], Mode]) -> dict[str, str]:
     profile, mode = job
     python, recipes = ([sys.executable], len(PROFILE_RECIPES)) if _is_here(profile) else (shlex.split(str(AARCH64)), 1)
     command = [*python, "-m", "benchmarks.artwork", "--profile", mode, str(recipes)]
-    done = subprocess.run(command, env={**os.environ, **profile}, capture_output=True, text=True, check=True)
+    # More threads than cores wait for each other; they need not do it busily.
+    environment = {**os.environ, "OMP_WAIT_POLICY": "PASSIVE", **profile}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     answer: dict[str, str] = json.loads(done.stdout.splitlines()[-1])
     return answer
 

@@ -81,6 +81,7 @@ def sweep() -> int:
     A process killed between writing a file and committing its row leaves one, and so does one killed between the end
     of a job and the removal of its checkpoint.
     """
+    files.remove_unfinished(Area.ARTWORKS, _ORPHAN_SECONDS)
     old = [
         *_older(Area.ARTWORKS, "*/*-*"),
         *_older(Area.DERIVED, "*/*-artwork_preview.jpg"),

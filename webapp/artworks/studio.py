@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 import uuid
 from collections.abc import Callable
@@ -53,6 +54,8 @@ class Studio:
     def make(self, generation: Callable[[Callable[[Iteration], None], bytes | None], Made]) -> Made:
         """Run a generation from its last checkpoint, where there is one; return what it makes.
 
+        The checkpoint stays until the job ends or :meth:`forget` is called, for what was made is not kept yet.
+
         Args:
             generation: takes what to call after each iteration, and a checkpoint.
 
@@ -62,14 +65,17 @@ class Studio:
         """
         from provenance.artwork.generator import CheckpointError
 
+        _use_threads()
         try:
-            made = generation(self._after, self._checkpoint())
+            return generation(self._after, self._checkpoint())
         except CheckpointError:
             # Of other secrets, or damaged: what it saved is lost, the work is not.
             log.warning("job %s begins anew: its checkpoint could not be used", self._job.pk)
-            made = generation(self._after, None)
+            return generation(self._after, None)
+
+    def forget(self) -> None:
+        """Remove the checkpoint, once what was made is kept: the job's next picture is another."""
         files.delete(Area.ARTWORKS, key_of(self._job.pk, Part.CHECKPOINT))
-        return made
 
     def _checkpoint(self) -> bytes | None:
         try:
@@ -98,6 +104,14 @@ class Studio:
             self._saved = time.monotonic()
             if over:
                 raise SliceOver
+
+
+def _use_threads() -> None:
+    """Take this worker's share of the processors: threads of busy neighbours would mostly wait for each other."""
+    import torch
+
+    if "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(max(1, (os.cpu_count() or 1) // settings.WORKERS))
 
 
 def preview_every(total: int) -> int:

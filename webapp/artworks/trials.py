@@ -203,13 +203,15 @@ def _kept_or_made(
         return pixels_of(files.read(Area.ARTWORKS, key_of(trial.pk, part)))
     except FileNotFoundError:
         pass
+    studio = Studio(job=job, progress=progress, step=step)
     with generator_errors():
         from provenance.artwork.generator import generate
 
-        made = Studio(job=job, progress=progress, step=step).make(
+        made = studio.make(
             lambda after, checkpoint: generate(
                 recipe, prompt, signature.key, on_iteration=after, checkpoint=checkpoint
             )
         )
     files.write(Area.ARTWORKS, key_of(trial.pk, part), png(made.pixels))
+    studio.forget()
     return made.pixels
