@@ -275,8 +275,11 @@ def test_the_sweep_takes_only_what_belongs_to_nothing(
     files.write(Area.ARTWORKS, key_of(done.job_id, Part.CHECKPOINT), b"left by a kill")
     files.write(Area.ARTWORKS, "0" * 32 + "-made.png", b"of nothing")
     files.write(Area.DERIVED, preview_key(done.job_id), b"left by a kill")
+    half_written = files.path_of(Area.ARTWORKS, key_of(done.pk, Part.RECORD)).with_name(".writing-4711")
+    half_written.write_bytes(b"left by a kill")
     monkeypatch.setattr("webapp.artworks.storage._ORPHAN_SECONDS", -1.0)
     assert sweep() == 3
+    assert not half_written.exists()
     assert files.read(Area.ARTWORKS, key_of(waiting.job_id, Part.CHECKPOINT)) == b"kept"
     assert files.read(Area.ARTWORKS, key_of(done.pk, Part.RECORD))
 

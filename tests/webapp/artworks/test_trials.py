@@ -88,6 +88,20 @@ def test_it_goes_on_in_slices(cast: Cast, settings: Any) -> None:
     assert finish(made.job).state == JobState.SUCCEEDED
 
 
+def test_the_second_picture_does_not_go_on_from_the_first(
+    cast: Cast, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker may be killed when the first is kept and its checkpoint is still there."""
+    settings.ARTWORK_CHECKPOINT_SECONDS = 0
+    undisturbed, made = trial(cast), trial(cast)
+    Trial.objects.filter(pk=undisturbed.pk).update(recipe=made.recipe)
+    finish(undisturbed.job)
+    monkeypatch.setattr("webapp.artworks.studio.Studio.forget", lambda _self: None)
+    finish(made.job)
+    one, other = (files.read(Area.ARTWORKS, key_of(pk, Part.SECOND)) for pk in (made.pk, undisturbed.pk))
+    assert one == other
+
+
 @pytest.mark.parametrize(
     ("alteration", "field"),
     [(Alteration(40, 0, (0, 0, 0)), "x"), (Alteration(0, 30, (0, 0, 0)), "x")],
