@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from django.http import Http404, HttpResponse
+from django.utils.translation import gettext as _
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiResponse, extend_schema_field
 from rest_framework import serializers
@@ -14,7 +15,6 @@ from rest_framework.response import Response
 
 from provenance.artwork.recipe import DEFAULT_EXCLUSIONS, MAX_PROMPT
 from provenance.artwork.recipe import Mode as Arithmetic
-from webapp import files
 from webapp.accounts.models import Scope
 from webapp.api import examples
 from webapp.api.access import Id, artwork_of, artworks_of
@@ -25,16 +25,22 @@ from webapp.api.pagination import Order, PageQuery, page_of
 from webapp.api.schema import describe
 from webapp.artworks.library import PRESET_WORDS, Wish, exclusions_of, signature_of
 from webapp.artworks.models import Artwork, Mode
+from webapp.artworks.pictures import read_or_404
 from webapp.artworks.services import artwork_create, artwork_delete, artwork_edit, artwork_restore
 from webapp.artworks.storage import Part
 from webapp.artworks.storage import key_of as file_key
-from webapp.errors import ErrorCode
+from webapp.errors import ErrorCode, ProductError
 from webapp.files import Area
 from webapp.jobs.services import job_cancel
 from webapp.registry.models import Visibility
 
 # An iteration takes about this long.
 POLL_SECONDS = 2
+RECIPE_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "description": "How a work is made, down to the digests of the models; its keys as commitments.",
+    "additionalProperties": True,
+}
 RECORD_SCHEMA: dict[str, Any] = {
     "type": "object",
     "description": "Recipe, codes and digests, with which the picture can be decoded and proved without this site.",
@@ -70,6 +76,17 @@ class SignatureField(serializers.FileField):
             help_text="Any file. Of a picture its pixels are the key, of anything else its bytes. It is not kept.",
         )
 
+    def get_value(self, dictionary: Any) -> Any:
+        """Return the file that was sent.
+
+        Raises:
+            ProductError: there are several, and the key would be one of them only.
+        """
+        if len(dictionary.getlist(self.field_name)) > 1:
+            message = _("Several signature files came. Send one.")
+            raise ProductError(ErrorCode.TOO_MANY_FILES, message, fields={"signature": [message]})
+        return super().get_value(dictionary)
+
 
 class GenerationSerializer(serializers.Serializer[Any]):
     """A picture to generate."""
@@ -101,6 +118,7 @@ class ArtworkLinksSerializer(serializers.Serializer[Artwork]):
     self = AddressField("api:artwork")
     picture = AddressField("api:artwork-picture", help_text="Answers 404 until there is one.")
     record = AddressField("api:artwork-record", help_text="Answers 404 until there is one.")
+    recipe = AddressField("api:artwork-recipe")
     proofs = AddressField("api:artwork-proofs")
     page = AddressField("artworks:detail", help_text="For people.")
 
@@ -168,7 +186,7 @@ class Artworks(ApiView):
         request={"multipart/form-data": GenerationSerializer},
         answers={202: OpenApiResponse(ArtworkSerializer, "The generation has begun.", [examples.ARTWORK_BEGUN])},
         refusals={
-            400: (ErrorCode.INVALID, ErrorCode.FILE_EMPTY),
+            400: (ErrorCode.INVALID, ErrorCode.FILE_EMPTY, ErrorCode.TOO_MANY_FILES),
             413: (ErrorCode.FILE_TOO_LARGE, ErrorCode.TOO_MANY_FILES, ErrorCode.QUOTA_EXCEEDED),
             415: (ErrorCode.UNSUPPORTED_MEDIA_TYPE,),
             503: (ErrorCode.GENERATOR_UNAVAILABLE,),
@@ -181,7 +199,7 @@ class Artworks(ApiView):
         `Location` until `state` is final.
 
         Keep both keys: whoever has them, and nobody else, can have the same picture made again. Here they are kept,
-        sealed, only while it is made.
+        sealed, only while it is made. Artworks and proofs count together against an hourly limit of your key.
         """
         asked = GenerationSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
@@ -319,7 +337,7 @@ class ArtworkPicture(ApiView):
         artwork = artwork_of(key_of(request).organisation, artwork_id)
         if artwork.work is None:
             raise Http404
-        return _file(Area.WORKS, artwork.work.sha256, "image/png")
+        return HttpResponse(read_or_404(Area.WORKS, artwork.work.sha256), content_type="image/png")
 
 
 class ArtworkRecord(ApiView):
@@ -336,11 +354,25 @@ class ArtworkRecord(ApiView):
     def get(self, request: Request, artwork_id: Id) -> HttpResponse:
         """Return recipe, codes and digests: what `provenance prove` needs beside the picture and the two keys."""
         artwork = artwork_of(key_of(request).organisation, artwork_id)
-        return _file(Area.ARTWORKS, file_key(artwork.pk, Part.RECORD), "application/json")
+        record = read_or_404(Area.ARTWORKS, file_key(artwork.pk, Part.RECORD))
+        return HttpResponse(record, content_type="application/json")
 
 
-def _file(area: Area, key: str, media_type: str) -> HttpResponse:
-    try:
-        return HttpResponse(files.read(area, key), content_type=media_type)
-    except FileNotFoundError as error:
-        raise Http404 from error
+class ArtworkRecipe(ApiView):
+    """The recipe of one artwork."""
+
+    tag = "Artworks"
+    scopes: ClassVar = {"GET": Scope.ARTWORK_READ}
+
+    @describe(
+        name="artworks_recipe",
+        summary="Fetch the recipe",
+        answers={200: OpenApiResponse(RECIPE_SCHEMA, "The recipe.", [examples.RECIPE])},
+    )
+    def get(self, request: Request, artwork_id: Id) -> HttpResponse:
+        """Return the recipe as canonical JSON (RFC 8785): `recipe_digest` is the SHA-256 of these bytes.
+
+        It is public once the artwork is registered. Both keys are in it as salted commitments only.
+        """
+        artwork = artwork_of(key_of(request).organisation, artwork_id)
+        return HttpResponse(artwork.recipe.encode(), content_type="application/json")

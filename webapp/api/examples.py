@@ -345,11 +345,13 @@ ME = OpenApiExample(
         "limits": {
             "requests_per_minute": 600,
             "checks_per_hour": 6000,
+            "artworks_per_hour": 20,
             "file_max_bytes": 31457280,
             "picture_max_pixels": 80000000,
             "check_kept_hours": 168,
             "import_max_files": 500,
             "import_max_bytes": 4294967296,
+            "signature_max_bytes": 209715200,
             "storage_quota_bytes": 10737418240,
             "storage_used_bytes": 2457600,
         },
@@ -385,6 +387,7 @@ def _artwork(**more: Any) -> dict[str, Any]:
             "self": f"{_SITE}/api/v1/artworks/{_ARTWORK}",
             "picture": f"{_SITE}/api/v1/artworks/{_ARTWORK}/picture",
             "record": f"{_SITE}/api/v1/artworks/{_ARTWORK}/record",
+            "recipe": f"{_SITE}/api/v1/artworks/{_ARTWORK}/recipe",
             "proofs": f"{_SITE}/api/v1/artworks/{_ARTWORK}/proofs",
             "page": f"{_SITE}/artworks/{_ARTWORK}/",
         },
@@ -413,6 +416,8 @@ def _proof(**more: Any) -> dict[str, Any]:
         "links": {
             "self": f"{_SITE}/api/v1/proofs/{_PROOF}",
             "artwork": f"{_SITE}/api/v1/artworks/{_ARTWORK}",
+            "picture": f"{_SITE}/api/v1/proofs/{_PROOF}/picture",
+            "difference": f"{_SITE}/api/v1/proofs/{_PROOF}/difference",
             "page": f"{_SITE}/artworks/{_ARTWORK}/proofs/{_PROOF}/",
         },
         **more,
@@ -466,10 +471,14 @@ PROOF_DONE = OpenApiExample(
     status_codes=["200"],
 )
 PROOFS = _page(f"/artworks/{_ARTWORK}/proofs", PROOF_DONE.value)
+_RECIPE = {"algorithm": "noisehash-v1", "mode": "canonical", "side": 192, "iterations": 110, "crops": 32}
+RECIPE = OpenApiExample(
+    "Recipe", _RECIPE, description="Shortened: a recipe has more fields.", status_codes=["200"]
+)
 RECORD = OpenApiExample(
     "Record",
     {
-        "recipe": {"algorithm": "noisehash-v1", "mode": "canonical", "side": 192, "iterations": 110, "crops": 32},
+        "recipe": _RECIPE,
         "shape": [2, 24, 24],
         "codes": "AxQBkgC0…",
         "latent_sha256": _SHA256,

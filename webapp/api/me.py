@@ -30,11 +30,13 @@ class LimitsSerializer(serializers.Serializer[Any]):
 
     requests_per_minute = serializers.IntegerField()
     checks_per_hour = serializers.IntegerField()
+    artworks_per_hour = serializers.IntegerField(help_text="With their proofs.")
     file_max_bytes = serializers.IntegerField(help_text="Of one picture.")
     picture_max_pixels = serializers.IntegerField(help_text="Width times height.")
     check_kept_hours = serializers.IntegerField(help_text="After that the picture that was checked is deleted.")
     import_max_files = serializers.IntegerField(help_text="In one request; more fit into a ZIP archive.")
     import_max_bytes = serializers.IntegerField(help_text="Of one request to add pictures, unpacked too.")
+    signature_max_bytes = serializers.IntegerField(help_text="Of the signature file of an artwork.")
     storage_quota_bytes = serializers.IntegerField(help_text="What your organisation may have registered.")
     storage_used_bytes = serializers.IntegerField(help_text="What it has.")
 
@@ -74,11 +76,13 @@ class Me(ApiView):
         limits = {
             "requests_per_minute": settings.REQUESTS_PER_MINUTE_KEY,
             "checks_per_hour": settings.CHECKS_PER_HOUR_KEY,
+            "artworks_per_hour": settings.ARTWORKS_PER_HOUR,
             "file_max_bytes": settings.UPLOAD_MAX_BYTES,
             "picture_max_pixels": settings.UPLOAD_MAX_PIXELS,
             "check_kept_hours": settings.CHECK_RETENTION_HOURS,
             "import_max_files": settings.IMPORT_MAX_FILES,
             "import_max_bytes": settings.IMPORT_MAX_BYTES,
+            "signature_max_bytes": settings.SIGNATURE_MAX_BYTES,
             "storage_quota_bytes": key.organisation.storage_quota_bytes,
             "storage_used_bytes": storage_used(key.organisation),
         }

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from django.http import HttpResponse
+from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiResponse, extend_schema_field
 from rest_framework import serializers
 from rest_framework.parsers import MultiPartParser
@@ -21,8 +23,12 @@ from webapp.api.pagination import Order, PageQuery, page_of
 from webapp.api.schema import describe
 from webapp.artworks.library import signature_of
 from webapp.artworks.models import Proof
+from webapp.artworks.pictures import read_or_404
 from webapp.artworks.proofs import proof_create
+from webapp.artworks.storage import Part
+from webapp.artworks.storage import key_of as file_key
 from webapp.errors import ErrorCode
+from webapp.files import Area
 
 
 class ProofSubmissionSerializer(serializers.Serializer[Any]):
@@ -37,6 +43,8 @@ class ProofLinksSerializer(serializers.Serializer[Proof]):
 
     self = AddressField("api:proof")
     artwork = AddressField("api:artwork", source="artwork_id")
+    picture = AddressField("api:proof-picture", help_text="What was made. Answers 404 until there is a verdict.")
+    difference = AddressField("api:proof-difference", help_text="Answers 404 until there is a verdict.")
     page = serializers.SerializerMethodField(help_text="For people, with both pictures.")
 
     @extend_schema_field(serializers.URLField())
@@ -108,7 +116,8 @@ class Proofs(ApiView):
         request={"multipart/form-data": ProofSubmissionSerializer},
         answers={202: OpenApiResponse(ProofSerializer, "The work is being made again.", [examples.PROOF_BEGUN])},
         refusals={
-            400: (ErrorCode.INVALID, ErrorCode.FILE_EMPTY),
+            400: (ErrorCode.INVALID, ErrorCode.FILE_EMPTY, ErrorCode.TOO_MANY_FILES),
+            409: (ErrorCode.CONFLICT,),
             410: (ErrorCode.GONE,),
             413: (ErrorCode.FILE_TOO_LARGE, ErrorCode.TOO_MANY_FILES),
             415: (ErrorCode.UNSUPPORTED_MEDIA_TYPE,),
@@ -158,3 +167,40 @@ class ProofDetail(ApiView):
         proof = proof_of(key_of(request).organisation, proof_id)
         headers = {} if proof.job.is_final else {"Retry-After": str(POLL_SECONDS)}
         return Response(ProofSerializer(proof, context={"request": request}).data, headers=headers)
+
+
+class ProofPicture(ApiView):
+    """The picture that one proof made."""
+
+    tag = "Artworks"
+    scopes: ClassVar = {"GET": Scope.ARTWORK_READ}
+
+    @describe(
+        name="proofs_picture",
+        summary="Fetch what a proof made",
+        answers={(200, "image/png"): OpenApiResponse(OpenApiTypes.BINARY, "The picture, without loss.")},
+    )
+    def get(self, request: Request, proof_id: Id) -> HttpResponse:
+        """Return the picture that came out of the two keys, as PNG."""
+        return _file(request, proof_id, Part.MADE)
+
+
+class ProofDifference(ApiView):
+    """Where the picture that one proof made differs from the registered one."""
+
+    tag = "Artworks"
+    scopes: ClassVar = {"GET": Scope.ARTWORK_READ}
+
+    @describe(
+        name="proofs_difference",
+        summary="Fetch the difference",
+        answers={(200, "image/png"): OpenApiResponse(OpenApiTypes.BINARY, "Black is nowhere, pale yellow the most.")},
+    )
+    def get(self, request: Request, proof_id: Id) -> HttpResponse:
+        """Return where the picture that came out differs from the registered one, as PNG."""
+        return _file(request, proof_id, Part.DIFFERENCE)
+
+
+def _file(request: Request, proof_id: Id, part: Part) -> HttpResponse:
+    proof = proof_of(key_of(request).organisation, proof_id)
+    return HttpResponse(read_or_404(Area.ARTWORKS, file_key(proof.pk, part)), content_type="image/png")

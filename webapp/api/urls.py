@@ -11,6 +11,7 @@ from webapp.api.artworks import (
     ArtworkCancel,
     ArtworkDetail,
     ArtworkPicture,
+    ArtworkRecipe,
     ArtworkRecord,
     ArtworkRestore,
     Artworks,
@@ -19,7 +20,7 @@ from webapp.api.catalogues import CatalogueDetail, Catalogues, ItemDetail, Items
 from webapp.api.checks import CheckCancel, CheckDetail, CheckReceipt, Checks
 from webapp.api.imports import ImportDetail, ImportRows
 from webapp.api.me import Me
-from webapp.api.proofs import ProofDetail, Proofs
+from webapp.api.proofs import ProofDetail, ProofDifference, ProofPicture, Proofs
 
 
 class IdConverter:
@@ -60,8 +61,11 @@ v1 = [
     path("artworks/<id:artwork_id>/cancel", ArtworkCancel.as_view(), name="artwork-cancel"),
     path("artworks/<id:artwork_id>/picture", ArtworkPicture.as_view(), name="artwork-picture"),
     path("artworks/<id:artwork_id>/record", ArtworkRecord.as_view(), name="artwork-record"),
+    path("artworks/<id:artwork_id>/recipe", ArtworkRecipe.as_view(), name="artwork-recipe"),
     path("artworks/<id:artwork_id>/proofs", Proofs.as_view(), name="artwork-proofs"),
     path("proofs/<id:proof_id>", ProofDetail.as_view(), name="proof"),
+    path("proofs/<id:proof_id>/picture", ProofPicture.as_view(), name="proof-picture"),
+    path("proofs/<id:proof_id>/difference", ProofDifference.as_view(), name="proof-difference"),
 ]
 
 urlpatterns = [

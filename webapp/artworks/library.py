@@ -5,6 +5,7 @@ The library's parts that compute load large programs, so they are imported where
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,8 +23,10 @@ from provenance.artwork import recipe as recipes
 from provenance.artwork import words
 from provenance.artwork.recipe import PRESETS, Mode, Preset, Recipe, RecipeError, RecipeErrorCode
 from provenance.artwork.signature import Signature, SignatureError, SignatureErrorCode, read_signature
-from provenance.models.store import ModelError
+from provenance.models.store import ModelCorrupt, ModelError, ModelMissing
 from webapp.errors import ErrorCode, ProductError
+
+log = logging.getLogger(__name__)
 
 PRESET_WORDS: dict[str, str | Promise] = {
     "draft": gettext_lazy("Draft"),
@@ -149,8 +152,27 @@ def generator_errors() -> Iterator[None]:
 
 
 def _unavailable(error: Exception) -> ProductError:
-    message = _("Pictures cannot be generated here at present. %(reason)s") % {"reason": error}
+    log.error("pictures cannot be generated: %s", error)
+    message = _("Pictures cannot be generated here at present. %(reason)s") % {"reason": _reason(error)}
     return ProductError(ErrorCode.GENERATOR_UNAVAILABLE, message, status=503)
+
+
+def _reason(error: Exception) -> str:
+    """Return what is wrong and the command that mends it. Where files lie on this machine is for its log only."""
+    match error:
+        case ModelMissing(command=str(command)):
+            return _("The model %(name)s is missing; it is fetched by: %(command)s") % {
+                "name": error.name,
+                "command": command,
+            }
+        case ModelMissing() | ModelCorrupt():
+            return _("The model %(name)s is missing or damaged; more is said by: provenance models verify") % {
+                "name": error.name
+            }
+        case ModelError():
+            return _("A model cannot be read; more is said by: provenance models verify")
+        case _:
+            return str(error)
 
 
 def _refusal_of(error: RecipeError) -> ProductError:

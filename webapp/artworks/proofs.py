@@ -86,8 +86,12 @@ def proof_create(
         organisation: of the key that asks.
 
     Raises:
-        ProductError: the artwork is not registered, the prompt is empty or too long, or it is too much in this hour.
+        ProductError: the artwork is not registered (yet or any more), the prompt is empty or too long, or it is too
+            much in this hour.
     """
+    if artwork.generated_at is None:
+        message = _("This artwork has no picture yet, so that there is nothing to prove.")
+        raise ProductError(ErrorCode.CONFLICT, message, status=409)
     if not artwork.is_registered:
         raise _gone()
     check_prompt(prompt)

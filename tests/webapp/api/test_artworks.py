@@ -2,29 +2,36 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import io
 import json
 import logging
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from django.conf import settings as site
 from django.db import connection
 from PIL import Image
 from pytest_django import Settings
 
 from provenance.artwork import recipe as recipes
 from provenance.artwork.record import Record
+from provenance.artwork.signature import read_signature
 from provenance.models import catalogue as models
 from tests.webapp.api.conftest import MakePartner, Partner, upload, work_off
 from tests.webapp.artworks.conftest import TINY
 from tests.webapp.conftest import Cast
 from webapp.accounts.models import AuditEntry, Scope
+from webapp.api.models import IdempotencyRecord
 from webapp.artworks.models import Artwork, ArtworkSecret, Proof
 from webapp.jobs.models import Job
 from webapp.registry.models import Work
 
 PROMPT = "zwei rote Hunde im Schnee, 4711"
+NO_DIFFERENCE = (0, 0, 4)
 FILE = b"a signature that nobody else has, 0815"
 
 
@@ -51,6 +58,13 @@ def made(partner: Partner) -> dict[str, Any]:
     return partner.get(begun["Location"]).json()
 
 
+def pixels_at(partner: Partner, address: str) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    answer = partner.client.get(address)
+    assert (answer.status_code, answer["Content-Type"]) == (200, "image/png")
+    with Image.open(io.BytesIO(answer.content), formats=("PNG",)) as picture:
+        return np.asarray(picture)
+
+
 def prove(partner: Partner, artwork: dict[str, Any], prompt: str = PROMPT, data: bytes = FILE) -> dict[str, Any]:
     begun = partner.post(artwork["links"]["proofs"], {"prompt": prompt, "signature": upload(data, "song.flac")})
     assert begun.status_code == 202, begun.content
@@ -75,13 +89,14 @@ def test_it_works(partner: Partner, cast: Cast) -> None:
     body = done.json()
     assert (body["state"], body["error"], body["preset"], body["mode"]) == ("succeeded", None, "standard", "canonical")
     assert body["progress"]["percent"] == 100
-    with Image.open(io.BytesIO(partner.client.get(body["links"]["picture"]).content)) as picture:
-        pixels = np.asarray(picture)
-    assert pixels.shape == (TINY.side, TINY.side, 3)
+    assert pixels_at(partner, body["links"]["picture"]).shape == (TINY.side, TINY.side, 3)
     record = Record.from_json(partner.get(body["links"]["record"]).content)
     assert record.pixel_sha256 == body["pixel_sha256"]
     assert record.latent_sha256 == body["latent_sha256"]
     assert record.recipe.digest == body["recipe_digest"]
+    recipe = partner.get(body["links"]["recipe"])
+    assert recipe.content == record.recipe.to_json()
+    assert hashlib.sha256(recipe.content).hexdigest() == body["recipe_digest"]
     artwork = Artwork.objects.get()
     assert (artwork.owner, artwork.organisation, artwork.prompt_sealed) == (None, cast.organisation, None)
     entry = AuditEntry.objects.get(verb="artwork.requested")
@@ -103,6 +118,9 @@ def test_the_right_keys_prove_it(partner: Partner, made: dict[str, Any]) -> None
     assert proof["prompt_fits"] is proof["key_fits"] is proof["file_fits"] is proof["redecoded"] is True
     assert (proof["psnr_db"], proof["ssim"], proof["equal_share"]) == (None, 1.0, 1.0)
     assert proof["pixel_sha256"] == made["pixel_sha256"]
+    again, difference = pixels_at(partner, proof["links"]["picture"]), pixels_at(partner, proof["links"]["difference"])
+    assert np.array_equal(again, pixels_at(partner, made["links"]["picture"]))
+    assert (difference == NO_DIFFERENCE).all()
     listed = partner.get(made["links"]["proofs"]).json()["results"]
     assert [each["id"] for each in listed] == [proof["id"]]
 
@@ -120,6 +138,56 @@ def test_wrong_keys_do_not(
     assert 0 < proof["psnr_db"] < 40
     assert proof["codes_equal"] is proof["latent_equal"] is False
     assert proof["redecoded"] is True
+    registered = pixels_at(partner, made["links"]["picture"])
+    again = pixels_at(partner, proof["links"]["picture"])
+    equal = (again == registered).all(axis=-1)
+    assert proof["equal_share"] == pytest.approx(equal.mean())
+    error = np.mean((again.astype(float) - registered) ** 2)
+    assert proof["psnr_db"] == pytest.approx(10 * np.log10(255**2 / error))
+    difference = pixels_at(partner, proof["links"]["difference"])
+    assert (difference[equal] == NO_DIFFERENCE).all()
+    assert (difference != NO_DIFFERENCE).any()
+
+
+def test_a_fast_draft_is_never_called_identical(partner: Partner) -> None:
+    draft = generate(partner, mode="fast", preset="draft").json()
+    work_off()
+    assert (draft["mode"], draft["preset"]) == ("fast", "draft")
+    assert prove(partner, draft)["verdict"] == "near"
+
+
+def test_what_has_no_picture_cannot_be_proved(partner: Partner) -> None:
+    queued = generate(partner).json()
+    refused = partner.post(queued["links"]["proofs"], {"prompt": PROMPT, "signature": upload(FILE)})
+    assert (refused.status_code, refused.json()["code"]) == (409, "conflict")
+    assert not Proof.objects.exists()
+
+
+def test_a_proof_under_way_has_no_pictures(partner: Partner, made: dict[str, Any]) -> None:
+    begun = partner.post(made["links"]["proofs"], {"prompt": PROMPT, "signature": upload(FILE)}).json()
+    assert partner.get(begun["links"]["self"])["Retry-After"] == "2"
+    for part in ("picture", "difference"):
+        assert partner.get(begun["links"][part]).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("changed", "status", "field"),
+    [
+        ({"prompt": " "}, 400, "prompt"),
+        ({"prompt": "x" * 1001}, 400, "prompt"),
+        ({"signature": upload(b"", "empty")}, 400, "signature"),
+        ({"signature": [upload(b"one"), upload(b"two")]}, 400, "signature"),
+        ({"signature": upload(b"x" * 1001)}, 413, "signature"),
+    ],
+)
+def test_bad_keys_of_a_proof_are_refused_by_name(
+    partner: Partner, made: dict[str, Any], settings: Settings, changed: dict[str, Any], status: int, field: str
+) -> None:
+    settings.SIGNATURE_MAX_BYTES = 1000
+    refused = partner.post(made["links"]["proofs"], {"prompt": PROMPT, "signature": upload(FILE), **changed})
+    assert refused.status_code == status, refused.content
+    assert field in refused.json()["fields"]
+    assert not Proof.objects.exists()
 
 
 def test_line_ends_of_the_prompt_do_not_matter(partner: Partner) -> None:
@@ -179,6 +247,7 @@ def test_cancel(partner: Partner) -> None:
         ({"title": "x" * 201}, 400, "title"),
         ({"signature": upload(b"", "empty")}, 400, "signature"),
         ({"signature": "no file"}, 400, "signature"),
+        ({"signature": [upload(b"one", "one"), upload(b"two", "two")]}, 400, "signature"),
         ({"preset": "huge"}, 400, "preset"),
         ({"mode": "exact"}, 400, "mode"),
         ({"visibility": "secret"}, 400, "visibility"),
@@ -201,8 +270,11 @@ def test_what_is_missing_is_named(partner: Partner, absent: str) -> None:
     assert absent in refused.json()["fields"]
 
 
-def test_other_bodies_are_refused(partner: Partner) -> None:
-    assert partner.post("/artworks", b"{}", Content_Type="application/json").status_code == 415
+@pytest.mark.parametrize("media_type", ["application/json", "application/x-www-form-urlencoded", "text/plain"])
+def test_other_bodies_are_refused(partner: Partner, made: dict[str, Any], media_type: str) -> None:
+    for address in ("/artworks", made["links"]["proofs"]):
+        refused = partner.post(address, b"{}", Content_Type=media_type)
+        assert (refused.status_code, refused.json()["code"]) == (415, "unsupported_media_type")
 
 
 def test_a_signature_that_is_too_large_is_refused(partner: Partner, settings: Settings) -> None:
@@ -217,6 +289,9 @@ def test_a_missing_model_is_named_with_its_command(partner: Partner, tmp_path: A
     refused = generate(partner)
     assert (refused.status_code, refused.json()["code"]) == (503, "generator_unavailable")
     assert "small-vqgan" in refused.json()["detail"]
+    assert "provenance models " in refused.json()["detail"]
+    assert str(tmp_path) not in refused.content.decode(), "where our files lie is nobody's business"
+    assert not Job.objects.exists()
 
 
 def test_too_many_in_an_hour(partner: Partner, settings: Settings) -> None:
@@ -238,7 +313,10 @@ def test_another_organisation_s_are_not_there(partner: Partner, stranger: Partne
         stranger.get(made["links"]["record"]),
         stranger.client.get(made["links"]["picture"]),
         stranger.get(made["links"]["proofs"]),
+        stranger.get(made["links"]["recipe"]),
         stranger.get(proof["links"]["self"]),
+        stranger.client.get(proof["links"]["picture"]),
+        stranger.client.get(proof["links"]["difference"]),
         stranger.delete(where),
         stranger.post(f"{where}/restore"),
         stranger.post(f"{where}/cancel"),
@@ -270,21 +348,74 @@ def test_sent_twice_is_generated_once(partner: Partner) -> None:
     assert Artwork.objects.count() == 1
 
 
-def test_neither_key_is_left_anywhere(partner: Partner, caplog: pytest.LogCaptureFixture) -> None:
+def test_neither_key_is_left_anywhere(
+    partner: Partner, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Requests that go well, that are refused, and that fail by our fault; each with a record of its answer."""
     caplog.set_level(logging.DEBUG)
     artwork = partner.post("/artworks", asked(), Idempotency_Key="one").json()
-    generate(partner, title="")
+    partner.post("/artworks", asked(title=""), Idempotency_Key="two")
+    partner.post("/artworks", asked(title=PROMPT), Idempotency_Key="three")
+    partner.post("/artworks", asked(prompt=PROMPT * 100), Idempotency_Key="four")
+    generate(partner, title="On its way for long")
+    left = leftovers()
+    assert any(artwork["id"] in each for each in left)
+    assert len(left) > IdempotencyRecord.objects.count() == 4
+    assert_no_key_in(left, caplog.text)
+
     work_off()
     prove(partner, artwork)
     prove(partner, artwork, PROMPT + "!")
     assert Proof.objects.count() == 2
-    rows = []
+    with monkeypatch.context() as patch:
+        patch.setattr("webapp.artworks.services.keys_keep", broken)
+        patch.setattr("webapp.artworks.proofs.keys_keep", broken)
+        for address in ("/artworks", artwork["links"]["proofs"]):
+            assert partner.post(address, asked(), Idempotency_Key="five").status_code == 500
+    assert "a view of the API failed" in caplog.text
+
+    left = leftovers()
+    assert any(each.startswith("\x89PNG") for each in left)
+    assert_no_key_in(left, caplog.text)
+
+
+def broken(**_given: Any) -> None:
+    raise RuntimeError("the disk is full")
+
+
+def leftovers() -> list[str]:
+    """Return all rows of the database and all names and contents of the files area, as text."""
+    found = []
     with connection.cursor() as cursor:
         for table in connection.introspection.table_names(cursor):
             cursor.execute(f'SELECT t::text FROM "{table}" t')
-            rows += [row for (row,) in cursor.fetchall()]
-    assert any(artwork["pixel_sha256"] in row or artwork["id"] in row for row in rows)
-    for secret in (PROMPT, FILE.decode()):
-        for form in (secret, secret.encode().hex(), json.dumps(secret)[1:-1]):
-            assert not any(form in row for row in rows)
-            assert form not in caplog.text
+            found += [row for (row,) in cursor.fetchall()]
+    for path in Path(site.MEDIA_ROOT).rglob("*"):
+        found.append(str(path))
+        if path.is_file():
+            found.append(path.read_bytes().decode("latin-1"))
+    return found
+
+
+def assert_no_key_in(left: list[str], log: str) -> None:
+    """Fail if a key, or a digest without salt by which it could be guessed, is anywhere."""
+    signature = read_signature(io.BytesIO(FILE))
+    secrets = [PROMPT.encode(), FILE, signature.key, signature.byte_digest]
+    for secret in (PROMPT.encode(), FILE):
+        secrets += [hashlib.new(name, secret).digest() for name in ("sha256", "sha1", "md5", "blake2s", "blake2b")]
+    for secret in secrets:
+        forms = [secret.decode("latin-1"), secret.hex(), base64.b64encode(secret).decode()]
+        for text in [*left, log]:
+            assert not any(form in text for form in forms), f"{secret!r} is in {text[:200]!r}"
+
+
+def test_the_digest_of_a_request_does_not_let_its_prompt_be_tried_out(
+    partner: Partner, settings: Settings
+) -> None:
+    """Who reads the table knows all of a request but the prompt, and can compute whatever needs no secret."""
+    partner.post("/artworks", asked(), Idempotency_Key="one")
+    first = IdempotencyRecord.objects.get().request_digest
+    IdempotencyRecord.objects.all().delete()
+    settings.SECRET_KEY = "another secret of the site"
+    partner.post("/artworks", asked(), Idempotency_Key="one")
+    assert IdempotencyRecord.objects.get().request_digest != first
