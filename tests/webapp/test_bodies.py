@@ -77,6 +77,15 @@ async def test_a_size_that_was_not_declared_is_counted() -> None:
     assert asked.headers["content-type"] == "application/problem+json"
 
 
+@pytest.mark.parametrize("path", ["/artworks/new/", "/api/v1/artworks", "/api/v1/artworks/some-id/proofs"])
+async def test_a_signature_of_2_gb_is_refused_before_it_is_sent(path: str, settings: Any) -> None:
+    asked = Asked(path, length=2 * 1024 * _MIB, headers={"expect": "100-continue", "accept": "application/json"})
+    assert await asked.send([_MIB] * 3, ends=False) == 0
+    assert (asked.status, json.loads(asked.body)["code"]) == (413, "file_too_large")
+    settings.SIGNATURE_MAX_BYTES = 5000
+    assert body_limit(path) == 5000 + _MIB
+
+
 async def test_a_false_declaration_is_counted_too() -> None:
     asked = Asked("/check/", length=10, headers={"accept": "application/json"})
     await asked.send([_MIB] * 5)

@@ -11,7 +11,6 @@ from django.views.decorators.http import require_safe
 from webapp import files
 from webapp.artworks.selectors import artwork_get, proof_get, trial_get
 from webapp.artworks.storage import Part, key_of, preview_key
-from webapp.errors import ErrorCode, ProductError
 from webapp.files import Area
 
 # In the browser that asked only, and not for long: an artwork may be deleted or hidden.
@@ -102,18 +101,6 @@ def read_or_404(area: Area, key: str) -> bytes:
         return files.read(area, key)
     except FileNotFoundError:
         raise Http404 from None
-
-
-def read_or_gone(area: Area, key: str) -> bytes:
-    """Return a file's bytes, for a program.
-
-    Raises:
-        ProductError: it is not there any more (410).
-    """
-    try:
-        return files.read(area, key)
-    except FileNotFoundError as error:
-        raise ProductError(ErrorCode.GONE, "The file is not kept any more.", status=410) from error
 
 
 def _file(area: Area, key: str, media_type: str, *, name: str = "", cache: str = _CACHE) -> HttpResponse:

@@ -235,6 +235,33 @@ def test_cancel(partner: Partner) -> None:
     assert partner.post(f"{begun['links']['self']}/cancel").status_code == 409
 
 
+def test_deleting_what_has_no_picture_leaves_nothing(partner: Partner) -> None:
+    begun = generate(partner).json()
+    assert partner.delete(begun["links"]["self"]).status_code == 204
+    assert partner.post(f"{begun['links']['self']}/restore").status_code == 404
+    for model in (Artwork, ArtworkSecret, Job):
+        assert not model.objects.exists()
+
+
+def test_people_of_the_organisation_see_it_on_its_pages(
+    partner: Partner, made: dict[str, Any], cast: Cast
+) -> None:
+    proof = prove(partner, made)
+    for who in ("owner", "colleague", "viewer"):
+        browser = cast.client(who)
+        for page in (made["links"]["page"], proof["links"]["page"], "/artworks/"):
+            assert browser.get(page).status_code == 200, (who, page)
+        assert "Dogs" in browser.get("/artworks/").content.decode()
+
+
+def test_without_room_nothing_is_generated(partner: Partner, cast: Cast) -> None:
+    cast.organisation.storage_quota_bytes = 10
+    cast.organisation.save()
+    refused = generate(partner)
+    assert (refused.status_code, refused.json()["code"]) == (413, "quota_exceeded")
+    assert not Job.objects.exists()
+
+
 @pytest.mark.parametrize(
     ("changed", "status", "field"),
     [
