@@ -65,7 +65,7 @@ venv:
 		echo "Making .venv with $$($(PYTHON) --version)" >&2; \
 		$(PYTHON) -m venv --clear .venv >&2; }
 	@cmp -s requirements.txt .venv/requirements.installed || { \
-		echo "Installing requirements.txt; the first time this takes about a minute" >&2; \
+		echo "Installing requirements.txt (2 GB, PyTorch most of it); the first time this takes minutes" >&2; \
 		$(PIP) --requirement requirements.txt >&2 && $(PIP) --no-deps --editable . >&2 && \
 		cp requirements.txt .venv/requirements.installed; }
 
