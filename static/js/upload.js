@@ -61,7 +61,7 @@ function setUp(element) {
   const most = Number(element.dataset.maxFiles) || Infinity;
   const largest = Number(element.dataset.maxBytes) || Infinity;
   const buttons = [...form.querySelectorAll("[data-needs-files]")];
-  const labels = new Map(buttons.map((button) => [button, button.textContent]));
+  const busy = new Map([...form.querySelectorAll("[data-needs-files], [data-busy]")].map((one) => [one, one.textContent]));
   let files = [];
 
   const take = (more) => {
@@ -122,15 +122,19 @@ function setUp(element) {
   element.addEventListener("dragenter", () => mark(true));
   field.addEventListener("change", () => take([...field.files]));
   form.addEventListener("submit", () => {
-    buttons.forEach((button) => {
+    busy.forEach((_label, button) => {
       button.disabled = true;
       button.textContent = button.dataset.busy || "Uploading…";
     });
   });
   // A page restored by the back button gets its button back, and shows what the browser kept in the field.
   addEventListener("pageshow", (event) => {
-    buttons.forEach((button) => { button.textContent = labels.get(button); });
-    if (event.persisted) show();
+    if (!event.persisted) return;
+    busy.forEach((label, button) => {
+      button.textContent = label;
+      button.disabled = false;
+    });
+    show();
   });
   take([...field.files]);
   return { element, take, mark };

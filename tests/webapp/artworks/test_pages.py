@@ -92,7 +92,8 @@ def test_words_the_model_does_not_know_are_named_and_the_file_is_not_asked_for_a
     assert not Artwork.objects.exists()
     assert re.findall(r"<strong>(\w+)</strong>", text) == ["zorblax", "quux"]
     assert "a sunset with Zorblax, zorblax with Quux</textarea>" in text
-    assert "data-needs-files" not in text
+    assert 'name="signature" required' not in text
+    assert 'name="signature" required' in client.get(NEW).content.decode()
     again = form(
         cast,
         prompt="a sunset with Zorblax, zorblax with Quux",
