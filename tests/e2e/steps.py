@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from playwright.sync_api import FilePayload, Page, expect
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import FilePayload, Locator, Page, expect
 
 from tests.e2e.pictures import payload
+
+COLOURS = {"runOnly": {"type": "tag", "values": ["cat.color"]}}
 
 
 def send(page: Page, *files: FilePayload) -> None:
@@ -32,3 +35,31 @@ def images_loaded(page: Page, selector: str) -> Sequence[bool]:
             return images.map((image) => image.naturalWidth > 0);
         }"""
     )
+
+
+def complaints(page: Page, address: str, scheme: str) -> list[str]:
+    """Return what axe finds wrong with a page, and whether it is too wide for a phone."""
+    answer = page.goto(address)
+    assert answer is not None
+    assert answer.ok or answer.status == 404, f"{address}: {answer.status}"
+    found = [
+        f"{address}: {one['id']} {node['target']} {node['html'][:120]} {node['failureSummary'][:200]}"
+        # What a page says and how is the same in the dark; only its colours differ.
+        for one in Axe().run(page, options=COLOURS if scheme == "dark" else None).response["violations"]
+        for node in one["nodes"]
+    ]
+    page.set_viewport_size({"width": 390, "height": 844})
+    wide = page.evaluate("document.documentElement.scrollWidth")
+    if wide > 390:
+        found.append(f"{address}: {wide} px wide on a phone")
+    page.set_viewport_size({"width": 1280, "height": 900})
+    return found
+
+
+def tab_to(page: Page, target: Locator) -> None:
+    """Go to an element by the Tab key alone."""
+    for _step in range(40):
+        page.keyboard.press("Tab")
+        if target.evaluate("(element) => element === document.activeElement"):
+            return
+    raise AssertionError(f"the Tab key does not reach {target}")

@@ -6,18 +6,17 @@ import re
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Locator, Page, StorageState, expect
+from playwright.sync_api import Browser, Page, StorageState, expect
 
 from tests.e2e.conftest import Errors, NewContext
 from tests.e2e.pictures import edited, payload
 from tests.e2e.site import Site
+from tests.e2e.steps import complaints, tab_to
 
 VISITOR = ["/", "/check/", "/check/history/", "/help/", "/help/errors", "/accuracy/", "/accounts/login/"]
 VISITOR += ["/accounts/signup/", "/accounts/password/reset/", "/api/", "/no/such/page/"]
 MEMBER = ["/dashboard/", "/catalogues/", "/catalogues/new/", "/organisation/new/", "/organisation/invitations/"]
 MEMBER += ["/accounts/email/", "/reviews/?state=all", "/artworks/", "/artworks/new/", "/artworks/what-changed/"]
-
-COLOURS = {"runOnly": {"type": "tag", "values": ["cat.color"]}}
 
 
 @pytest.fixture(scope="module")
@@ -51,29 +50,11 @@ def addresses(site: Site, browser: Browser, owner_state: StorageState) -> dict[s
     return found
 
 
-def _complaints(page: Page, address: str, scheme: str) -> list[str]:
-    answer = page.goto(address)
-    assert answer is not None
-    assert answer.ok or answer.status == 404, f"{address}: {answer.status}"
-    found = [
-        f"{address}: {one['id']} {node['target']} {node['html'][:120]} {node['failureSummary'][:200]}"
-        # What a page says and how is the same in the dark; only its colours differ.
-        for one in Axe().run(page, options=COLOURS if scheme == "dark" else None).response["violations"]
-        for node in one["nodes"]
-    ]
-    page.set_viewport_size({"width": 390, "height": 844})
-    wide = page.evaluate("document.documentElement.scrollWidth")
-    if wide > 390:
-        found.append(f"{address}: {wide} px wide on a phone")
-    page.set_viewport_size({"width": 1280, "height": 900})
-    return found
-
-
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_visitors_pages(new_context: NewContext, errors: Errors, scheme: str) -> None:
     errors.expect("status of 404")
     page = new_context(color_scheme=scheme).new_page()
-    assert [one for address in VISITOR for one in _complaints(page, address, scheme)] == []
+    assert [one for address in VISITOR for one in complaints(page, address, scheme)] == []
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -81,7 +62,7 @@ def test_members_pages(
     new_context: NewContext, owner_state: StorageState, addresses: dict[str, str], scheme: str
 ) -> None:
     page = new_context(color_scheme=scheme, storage_state=owner_state).new_page()
-    assert [one for address in (*MEMBER, *addresses.values()) for one in _complaints(page, address, scheme)] == []
+    assert [one for address in (*MEMBER, *addresses.values()) for one in complaints(page, address, scheme)] == []
 
 
 def test_a_waiting_and_a_refused_page(page: Page, site: Site, errors: Errors) -> None:
@@ -106,30 +87,22 @@ def test_the_keyboard_is_enough_for_a_check(page: Page) -> None:
     expect(skip).to_be_in_viewport()
     page.keyboard.press("Enter")
     expect(page.locator("#content")).to_be_focused()
-    _tab_to(page, page.locator("#files"))
+    tab_to(page, page.locator("#files"))
     # The chooser itself is the browser's own window; what is ours is that the Tab key reaches the field.
     page.locator("#files").set_input_files([payload("holiday.png", edited("fig"))])
     remove = page.get_by_role("button", name="Remove holiday.png")
-    _tab_to(page, remove)
+    tab_to(page, remove)
     button = page.get_by_role("button", name="Check", exact=True)
-    _tab_to(page, button)
+    tab_to(page, button)
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", level=1)).to_have_text("Registered")
     compare = page.get_by_role("link", name="Lay one over the other").first
-    _tab_to(page, compare)
+    tab_to(page, compare)
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", level=1)).to_contain_text("“Fig in a bowl”")
-    _tab_to(page, page.get_by_label("Position of the divider"))
+    tab_to(page, page.get_by_label("Position of the divider"))
     page.keyboard.press("End")
     expect(page.get_by_label("Position of the divider")).to_have_value("100")
-
-
-def _tab_to(page: Page, target: Locator) -> None:
-    for _step in range(40):
-        page.keyboard.press("Tab")
-        if target.evaluate("(element) => element === document.activeElement"):
-            return
-    raise AssertionError(f"the Tab key does not reach {target}")
 
 
 def test_the_theme_is_chosen_and_kept(page: Page) -> None:

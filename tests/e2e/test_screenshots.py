@@ -106,4 +106,4 @@ def test_artworks(new_context: NewContext, owner_state: StorageState, folder: Pa
     page.set_input_files("input[name=signature]", [keys])  # type: ignore[list-item]
     page.get_by_role("button", name="Make it again").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Different", timeout=wait)
-    _keep(page, folder / "artwork-proof.png", full_page=True)
+    _keep(page, folder / "artwork-proof.png")

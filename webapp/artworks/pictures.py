@@ -22,7 +22,7 @@ _CACHE = "private, max-age=300"
 def preview(request: HttpRequest, artwork_id: uuid.UUID) -> HttpResponse:
     """Send the picture as its generation last had it, to members."""
     seen = artwork_get(user=request.user, artwork_id=artwork_id)
-    return _file(Area.DERIVED, preview_key(seen.artwork.job_id), "image/jpeg", cache="no-store")
+    return _preview(seen.artwork.job_id)
 
 
 @require_safe
@@ -70,7 +70,7 @@ def proof_preview(request: HttpRequest, artwork_id: uuid.UUID, proof_id: uuid.UU
     proof, seen = proof_get(user=request.user, artwork_id=artwork_id, proof_id=proof_id)
     if not seen.picture:
         raise Http404
-    return _file(Area.DERIVED, preview_key(proof.job_id), "image/jpeg", cache="no-store")
+    return _preview(proof.job_id)
 
 
 @require_safe
@@ -88,7 +88,7 @@ def trial_picture(request: HttpRequest, trial_id: uuid.UUID, part: str) -> HttpR
 def trial_preview(request: HttpRequest, trial_id: uuid.UUID) -> HttpResponse:
     """Send the picture on its way to whoever made the trial."""
     trial = trial_get(user=request.user, trial_id=trial_id)
-    return _file(Area.DERIVED, preview_key(trial.job_id), "image/jpeg", cache="no-store")
+    return _preview(trial.job_id)
 
 
 def read_or_404(area: Area, key: str) -> bytes:
@@ -101,6 +101,14 @@ def read_or_404(area: Area, key: str) -> bytes:
         return files.read(area, key)
     except FileNotFoundError:
         raise Http404 from None
+
+
+def _preview(job_id: uuid.UUID) -> HttpResponse:
+    """Send a preview. Before the first and after the end there is none, which is no error: pages ask all the time."""
+    try:
+        return _answer(files.read(Area.DERIVED, preview_key(job_id)), "image/jpeg", cache="no-store")
+    except FileNotFoundError:
+        return HttpResponse(status=204)
 
 
 def _file(area: Area, key: str, media_type: str, *, name: str = "", cache: str = _CACHE) -> HttpResponse:

@@ -65,7 +65,7 @@ def test_it_works(cast: Cast) -> None:
     assert f'data-preview="{reverse("artworks:preview", args=[artwork.pk])}"' in text
     assert 'http-equiv="refresh"' in text
     assert Page(text).inline == []
-    assert client.get(reverse("artworks:preview", args=[artwork.pk])).status_code == 404
+    assert client.get(reverse("artworks:preview", args=[artwork.pk])).status_code == 204
 
     finish(artwork.job)
     done = client.get(response["Location"]).content.decode()
