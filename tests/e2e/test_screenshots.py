@@ -6,7 +6,6 @@ import os
 import re
 from io import BytesIO
 from pathlib import Path
-from typing import Any
 
 import pytest
 from PIL import Image
@@ -30,10 +29,10 @@ def folder(tmp_path: Path) -> Path:
     return place
 
 
-def _keep(page: Page, path: Path, **options: Any) -> None:
+def _keep(page: Page, path: Path) -> None:
     page.wait_for_load_state("networkidle")
     page.mouse.move(0, 0)
-    data = page.screenshot(animations="disabled", caret="hide", **options)
+    data = page.screenshot(animations="disabled", caret="hide")
     with Image.open(BytesIO(data)) as picture:
         assert picture.width == page.viewport_size["width"]  # type: ignore[index]
         assert len(picture.convert("RGB").resize((64, 64)).getcolors(4096) or ()) > 20, "an empty page"
