@@ -391,3 +391,20 @@ def test_square_roots_are_rounded_correctly() -> None:
         )
         assert below * below < Fraction(value) < above * above
     assert square_root(torch.tensor([0.0, 4.0])).tolist() == [0.0, 2.0]
+
+
+def test_batches_of_sixteen_are_exact_without_onednn() -> None:
+    """There PyTorch takes NNPACK, whose way of convolving rounds, unless it is switched off."""
+    check_kernels()
+    random = np.random.Generator(np.random.Philox(key=12))
+    x = torch.from_numpy(random.integers(-1500, 1501, (16, 24, 13, 13))).float()
+    weights = torch.from_numpy(random.integers(-40, 41, (24, 24, 3, 3))).float()
+    with torch.backends.mkldnn.flags(enabled=False):
+        found = conv2d(x, weights, padding=1)
+        torch.backends.nnpack.set_flags(True)
+        rounded = conv2d(x, weights, padding=1)
+        torch.backends.nnpack.set_flags(False)
+    right = conv2d(x.double(), weights.double(), padding=1)
+    assert torch.equal(found.double(), right)
+    if torch.backends.nnpack.is_available():
+        assert not torch.equal(rounded.double(), right), "it need not be switched off any more"
