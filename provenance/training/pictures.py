@@ -6,6 +6,7 @@ import hashlib
 import os
 import tarfile
 from collections.abc import Iterator
+from enum import StrEnum
 from pathlib import Path
 
 _SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
@@ -33,6 +34,22 @@ def in_held_out_half(name: str) -> bool:
     """Say in which half a picture is, by the SHA-256 of its name in the archive: thresholds are chosen on one half
     and reported on the other, so that nobody needs a list."""
     return hashlib.sha256(name.encode()).digest()[0] % 2 == 1
+
+
+class Part(StrEnum):
+    """What a picture may be used for when something is learnt: TUNE and TEST are the held-out half."""
+
+    TRAIN = "train"
+    TUNE = "tune"
+    TEST = "test"
+
+
+def part_of(name: str) -> Part:
+    """Say what a picture may be used for, by the SHA-256 of its name in the archive; a quarter of the held-out half is
+    for thresholds."""
+    if not in_held_out_half(name):
+        return Part.TRAIN
+    return Part.TUNE if hashlib.sha256(name.encode()).digest()[1] < 64 else Part.TEST
 
 
 def encoded_pictures(archive: str, *, held_out: bool) -> Iterator[tuple[str, bytes]]:

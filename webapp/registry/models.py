@@ -7,9 +7,10 @@ from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import models
+from django.db.models.lookups import Exact
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
-from pgvector.django import BitField
+from pgvector.django import BitField, HalfVectorField
 
 
 class Visibility(models.TextChoices):
@@ -109,20 +110,29 @@ class Work(models.Model):
         return self.title
 
 
+# Where a code lies, by its bits.
+HASH_COLUMNS = {64: "hash64", 96: "hash96", 256: "hash256", 512: "hash512"}
+
+
 class Fingerprint(models.Model):
     """A perceptual hash of a work under one algorithm, packed most significant bit first."""
 
     work = models.ForeignKey(Work, on_delete=models.CASCADE, related_name="fingerprints")
     algorithm = models.CharField(max_length=40)
     hash64 = BitField(length=64, null=True)
+    hash96 = BitField(length=96, null=True)
     hash256 = BitField(length=256, null=True)
+    hash512 = BitField(length=512, null=True)
     quality = models.FloatField()
 
     class Meta:
         constraints = (
             models.UniqueConstraint(fields=("work", "algorithm"), name="fingerprint_once"),
             models.CheckConstraint(
-                condition=models.Q(hash64__isnull=True) ^ models.Q(hash256__isnull=True),
+                condition=Exact(
+                    models.Func(*HASH_COLUMNS.values(), function="num_nonnulls", output_field=models.IntegerField()),
+                    1,
+                ),
                 name="fingerprint_one_width",
             ),
         )
@@ -130,3 +140,24 @@ class Fingerprint(models.Model):
 
     def __str__(self) -> str:
         return f"{self.algorithm} of {self.work_id}"
+
+    @property
+    def bits(self) -> str:
+        """The code as characters 0 and 1, most significant bit first."""
+        return next(str(value) for column in HASH_COLUMNS.values() if (value := getattr(self, column)) is not None)
+
+
+class Descriptor(models.Model):
+    """What a copy-detection network sees in a work, or in one crop of it: a unit vector, compared by its cosine."""
+
+    work = models.ForeignKey(Work, on_delete=models.CASCADE, related_name="descriptors")
+    algorithm = models.CharField(max_length=40)
+    crop = models.PositiveSmallIntegerField(help_text="Which of the algorithm's crops; 0 is the whole picture.")
+    vector = HalfVectorField(dimensions=256)
+
+    class Meta:
+        constraints = (models.UniqueConstraint(fields=("work", "algorithm", "crop"), name="descriptor_once"),)
+        indexes = (models.Index(fields=("algorithm",), name="descriptor_by_algorithm"),)
+
+    def __str__(self) -> str:
+        return f"{self.algorithm} of {self.work_id}, crop {self.crop}"

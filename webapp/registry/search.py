@@ -18,9 +18,7 @@ from django.db import connection, transaction
 
 from provenance.hashing.code import HashCode
 from provenance.matching.index import Candidate
-from webapp.registry.models import Fingerprint
-
-COLUMNS = {64: "hash64", 256: "hash256"}
+from webapp.registry.models import HASH_COLUMNS, Fingerprint
 
 
 class SqlIndex:
@@ -38,7 +36,7 @@ class SqlIndex:
         """
         self.algorithm = algorithm
         self.length = length
-        self._column = COLUMNS[length]
+        self._column = HASH_COLUMNS[length]
 
     def add(
         self, ids: Sequence[uuid.UUID], codes: Sequence[HashCode], qualities: Sequence[float] | None = None
@@ -77,9 +75,7 @@ class SqlIndex:
         """Forget the codes of these works; ids that are not there are passed over."""
         Fingerprint.objects.filter(work__in=list(ids), algorithm=self.algorithm).delete()
 
-    def search(
-        self, query: HashCode | Sequence[HashCode], radius: int, limit: int | None = None
-    ) -> list[Candidate]:
+    def search(self, query: HashCode | Sequence[HashCode], radius: int, limit: int | None = None) -> list[Candidate]:
         """Return all live works within ``radius`` bits of any of the query's codes: recall 1.0.
 
         Sorted by distance, then id. Time grows with the number of works: with eight codes, some 40 ms for 100,000
@@ -109,12 +105,9 @@ class SqlIndex:
                 [*bits, *bits, self.algorithm, *bounds, limit],
             )
             return [
-                Candidate(work_id, int(distance), each.index(distance))
-                for work_id, distance, each in cursor.fetchall()
+                Candidate(work_id, int(distance), each.index(distance)) for work_id, distance, each in cursor.fetchall()
             ]
 
     def _check(self, code: HashCode) -> None:
         if code.algorithm != self.algorithm or code.length != self.length:
-            raise ValueError(
-                f"{code.algorithm}/{code.length} does not belong to {self.algorithm}/{self.length}"
-            )
+            raise ValueError(f"{code.algorithm}/{code.length} does not belong to {self.algorithm}/{self.length}")

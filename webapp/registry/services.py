@@ -18,12 +18,10 @@ from webapp.accounts.models import ApiKey, Organisation, User
 from webapp.accounts.services import audit
 from webapp.errors import ErrorCode, ProductError
 from webapp.files import Area, sha256_of
-from webapp.registry.models import Deletion, Visibility, Work
+from webapp.registry.models import HASH_COLUMNS, Deletion, Visibility, Work
 from webapp.registry.models import Fingerprint as FingerprintRow
 from webapp.registry.renditions import Size, rendition_key, renditions_make
 from webapp.registry.storage import hold_files, quota_error, storage_used
-
-_COLUMNS = {64: "hash64", 256: "hash256"}
 
 
 @dataclass(frozen=True)
@@ -226,9 +224,7 @@ def works_delete(
     """
     deletion = Deletion.objects.create(organisation=organisation, label=label[:300], deleted_by=actor)
     chosen = works.filter(organisation=organisation).live().values("pk")  # type: ignore[attr-defined]
-    deletion.count = Work.objects.filter(pk__in=chosen).update(
-        deleted_at=deletion.created_at, deletion=deletion
-    )
+    deletion.count = Work.objects.filter(pk__in=chosen).update(deleted_at=deletion.created_at, deletion=deletion)
     deletion.save(update_fields=("count",))
     audit(
         verb="works.deleted",
@@ -242,9 +238,7 @@ def works_delete(
 
 
 @transaction.atomic
-def works_restore(
-    *, deletion: Deletion, actor: User | None, api_key: ApiKey | None = None
-) -> tuple[int, int]:
+def works_restore(*, deletion: Deletion, actor: User | None, api_key: ApiKey | None = None) -> tuple[int, int]:
     """Undo a deletion; return how many works live again and how many cannot.
 
     A work cannot live again when the same picture has been registered in the meantime.
@@ -297,5 +291,5 @@ def _work_of(draft: WorkDraft, organisation: Organisation, registered_by: User |
 
 def _fingerprint_row(work: Work, fingerprint: Fingerprint) -> FingerprintRow:
     code = fingerprint.code
-    column = {_COLUMNS[code.length]: code.bitstring()}
+    column = {HASH_COLUMNS[code.length]: code.bitstring()}
     return FingerprintRow(work=work, algorithm=code.algorithm, quality=fingerprint.quality, **column)

@@ -58,5 +58,4 @@ def work_image(request: HttpRequest, work_id: uuid.UUID, size: str) -> HttpRespo
 
 
 def _hex(row: Fingerprint) -> str:
-    bits = str(row.hash64 if row.hash64 is not None else row.hash256)
-    return f"{int(bits, 2):0{len(bits) // 4}x}"
+    return f"{int(row.bits, 2):0{len(row.bits) // 4}x}"

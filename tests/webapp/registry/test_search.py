@@ -20,6 +20,7 @@ from webapp.registry.selectors import registry_size, works_exact
 
 pytestmark = pytest.mark.django_db
 
+
 def make_works(cast: Cast, ids: Sequence[uuid.UUID]) -> None:
     """Register bare works with these ids, by COPY: a test of 100,000 must not take minutes."""
     columns = (
@@ -113,9 +114,7 @@ def test_a_code_of_no_work_is_refused() -> None:
         transaction.set_rollback(True)
 
 
-def test_one_statement_answers_all_variants(
-    cast: Cast, django_assert_num_queries: pytest.FixtureRequest
-) -> None:
+def test_one_statement_answers_all_variants(cast: Cast, django_assert_num_queries: pytest.FixtureRequest) -> None:
     codes = random_codes(7, "pdq-v1", 256, 8)
     with django_assert_num_queries(1):  # type: ignore[operator]
         SqlIndex("pdq-v1", 256).search(codes, 90)
