@@ -42,9 +42,7 @@ class HashIndex(Protocol):
     def remove(self, ids: Iterable[Hashable]) -> None:
         """Remove entries; ids that are not there are passed over."""
 
-    def search(
-        self, query: HashCode | Sequence[HashCode], radius: int, limit: int | None = None
-    ) -> list[Candidate]:
+    def search(self, query: HashCode | Sequence[HashCode], radius: int, limit: int | None = None) -> list[Candidate]:
         """Return all entries whose distance to any of the query's codes is at most ``radius``.
 
         Sorted by distance, then id; ``limit`` keeps the first so many of them.
@@ -91,9 +89,7 @@ class MemoryIndex:
         self._ids = [self._ids[row] for row in kept]
         self._known -= gone
 
-    def search(
-        self, query: HashCode | Sequence[HashCode], radius: int, limit: int | None = None
-    ) -> list[Candidate]:
+    def search(self, query: HashCode | Sequence[HashCode], radius: int, limit: int | None = None) -> list[Candidate]:
         """See :meth:`HashIndex.search`."""
         codes = [query] if isinstance(query, HashCode) else list(query)
         packed = [self._pack(code) for code in codes]
@@ -101,9 +97,7 @@ class MemoryIndex:
         if packed:
             for start in range(0, len(self._ids), _BLOCK_ROWS):
                 block = self._codes[start : start + _BLOCK_ROWS]
-                distances = np.stack(
-                    [np.bitwise_count(block ^ code).sum(axis=1, dtype=np.int32) for code in packed]
-                )
+                distances = np.stack([np.bitwise_count(block ^ code).sum(axis=1, dtype=np.int32) for code in packed])
                 nearest = distances.min(axis=0)
                 variant = distances.argmin(axis=0)
                 for row in np.flatnonzero(nearest <= radius):

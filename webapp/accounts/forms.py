@@ -42,9 +42,7 @@ class ApiKeyForm(forms.Form):
     """A key's name, scopes and last day."""
 
     name = forms.CharField(label=_("Name"), max_length=80, help_text=_("What will use it: “newsroom upload”."))
-    scopes = forms.MultipleChoiceField(
-        label=_("It may"), choices=Scope.choices, widget=forms.CheckboxSelectMultiple
-    )
+    scopes = forms.MultipleChoiceField(label=_("It may"), choices=Scope.choices, widget=forms.CheckboxSelectMultiple)
     expires_on = forms.DateField(
         label=_("Last day"),
         widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d"),

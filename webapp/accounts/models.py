@@ -155,9 +155,7 @@ class AuditEntry(models.Model):
     id = models.BigAutoField(primary_key=True)
     at = models.DateTimeField(default=timezone.now, editable=False, db_index=True)
     actor = models.ForeignKey(User, on_delete=models.DO_NOTHING, null=True, related_name="+", db_constraint=False)
-    api_key = models.ForeignKey(
-        ApiKey, on_delete=models.DO_NOTHING, null=True, related_name="+", db_constraint=False
-    )
+    api_key = models.ForeignKey(ApiKey, on_delete=models.DO_NOTHING, null=True, related_name="+", db_constraint=False)
     organisation = models.ForeignKey(
         Organisation,
         on_delete=models.DO_NOTHING,

@@ -36,18 +36,14 @@ def membership_get(*, user: User, organisation_id: uuid.UUID | str) -> Membershi
         Http404: there is no such organisation, or they are not in it.
     """
     membership = (
-        Membership.objects.select_related("organisation")
-        .filter(user=user, organisation_id=organisation_id)
-        .first()
+        Membership.objects.select_related("organisation").filter(user=user, organisation_id=organisation_id).first()
     )
     if membership is None:
         raise Http404
     return membership
 
 
-def organisation_get(
-    *, user: User, organisation_id: uuid.UUID | str
-) -> tuple[Organisation, bool]:
+def organisation_get(*, user: User, organisation_id: uuid.UUID | str) -> tuple[Organisation, bool]:
     """Return an organisation and whether this person may change what it has registered.
 
     Raises:

@@ -100,9 +100,7 @@ def organisation_edit(*, organisation: Organisation, name: str, website: str, ac
             status=409,
             fields={"name": [_("This name is taken.")]},
         ) from error
-    audit(
-        verb="organisation.edited", obj=organisation, actor=actor, organisation=organisation, data={"before": before}
-    )
+    audit(verb="organisation.edited", obj=organisation, actor=actor, organisation=organisation, data={"before": before})
     return organisation
 
 
@@ -122,9 +120,9 @@ def member_invite(*, organisation: Organisation, email: str, role: str, invited_
             fields={"email": [_("This person is a member already.")]},
         )
     now = timezone.now()
-    organisation.invitations.filter(
-        email=email, accepted_at=None, withdrawn_at=None, expires_at__lte=now
-    ).update(withdrawn_at=now)
+    organisation.invitations.filter(email=email, accepted_at=None, withdrawn_at=None, expires_at__lte=now).update(
+        withdrawn_at=now
+    )
     invitation = Invitation(
         organisation=organisation,
         email=email,
@@ -167,17 +165,13 @@ def invitation_accept(*, invitation: Invitation, user: User) -> Membership:
     """
     invitation = Invitation.objects.select_for_update().get(pk=invitation.pk)
     if invitation.accepted_at or invitation.withdrawn_at or invitation.expires_at <= timezone.now():
-        raise ProductError(
-            ErrorCode.GONE, _("This invitation is no longer open. Ask for a new one."), status=410
-        )
+        raise ProductError(ErrorCode.GONE, _("This invitation is no longer open. Ask for a new one."), status=410)
     membership, _made = Membership.objects.get_or_create(
         user=user, organisation=invitation.organisation, defaults={"role": invitation.role}
     )
     invitation.accepted_at = timezone.now()
     invitation.save(update_fields=("accepted_at",))
-    audit(
-        verb="invitation.accepted", obj=invitation, actor=user, organisation=invitation.organisation
-    )
+    audit(verb="invitation.accepted", obj=invitation, actor=user, organisation=invitation.organisation)
     return membership
 
 

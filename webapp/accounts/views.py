@@ -63,9 +63,7 @@ def organisation(request: HttpRequest, organisation_id: uuid.UUID) -> HttpRespon
             if "invite-email" in request.POST:
                 invite = InvitationForm(request.POST, prefix="invite")
                 if invite.is_valid():
-                    services.member_invite(
-                        organisation=found, **invite.cleaned_data, invited_by=_person(request)
-                    )
+                    services.member_invite(organisation=found, **invite.cleaned_data, invited_by=_person(request))
                     messages.success(
                         request, _("%(email)s has been invited.") % {"email": invite.cleaned_data["email"]}
                     )
@@ -73,9 +71,7 @@ def organisation(request: HttpRequest, organisation_id: uuid.UUID) -> HttpRespon
             else:
                 edit = OrganisationForm(request.POST, instance=found, prefix="edit")
                 if edit.is_valid():
-                    services.organisation_edit(
-                        organisation=found, **edit.cleaned_data, actor=_person(request)
-                    )
+                    services.organisation_edit(organisation=found, **edit.cleaned_data, actor=_person(request))
                     messages.success(request, _("Saved."))
                     return redirect("accounts_site:organisation", found.pk)
         except ProductError as error:
@@ -104,9 +100,7 @@ def member_role(request: HttpRequest, organisation_id: uuid.UUID, member_id: int
     form = RoleForm(request.POST)
     if form.is_valid():
         try:
-            services.member_set_role(
-                membership=membership, role=form.cleaned_data["role"], actor=_person(request)
-            )
+            services.member_set_role(membership=membership, role=form.cleaned_data["role"], actor=_person(request))
         except ProductError as error:
             messages.error(request, str(error.message))
         else:
@@ -162,9 +156,7 @@ def invitation_answer(request: HttpRequest, invitation_id: uuid.UUID) -> HttpRes
 
 @login_required
 @require_POST
-def invitation_withdraw(
-    request: HttpRequest, organisation_id: uuid.UUID, invitation_id: uuid.UUID
-) -> HttpResponse:
+def invitation_withdraw(request: HttpRequest, organisation_id: uuid.UUID, invitation_id: uuid.UUID) -> HttpResponse:
     """Take an invitation back."""
     found = selectors.organisation_owned(user=_person(request), organisation_id=organisation_id)
     services.invitation_withdraw(

@@ -164,9 +164,7 @@ class Items(ApiView):
         def show(items: Any) -> Any:
             return ItemSerializer(items, many=True, context={"request": request}).data
 
-        return self.order.page(
-            request, items_find(catalogue, ItemFilter(query=query.validated_data["search"])), show
-        )
+        return self.order.page(request, items_find(catalogue, ItemFilter(query=query.validated_data["search"])), show)
 
     @start_is_described
     @idempotent

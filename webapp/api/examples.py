@@ -29,8 +29,7 @@ _WORK_FIGURES = {
 def _steps(keys: dict[str, str], now: int) -> list[dict[str, str]]:
     states = ["done" if at < now else "current" if at == now else "waiting" for at in range(len(keys))]
     return [
-        {"key": key, "label": label, "state": state}
-        for (key, label), state in zip(keys.items(), states, strict=True)
+        {"key": key, "label": label, "state": state} for (key, label), state in zip(keys.items(), states, strict=True)
     ]
 
 
@@ -472,9 +471,7 @@ PROOF_DONE = OpenApiExample(
 )
 PROOFS = _page(f"/artworks/{_ARTWORK}/proofs", PROOF_DONE.value)
 _RECIPE = {"algorithm": "noisehash-v1", "mode": "canonical", "side": 192, "iterations": 110, "crops": 32}
-RECIPE = OpenApiExample(
-    "Recipe", _RECIPE, description="Shortened: a recipe has more fields.", status_codes=["200"]
-)
+RECIPE = OpenApiExample("Recipe", _RECIPE, description="Shortened: a recipe has more fields.", status_codes=["200"])
 RECORD = OpenApiExample(
     "Record",
     {

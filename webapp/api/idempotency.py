@@ -106,9 +106,7 @@ def _lock(key: ApiKey, key_digest: str) -> None:
     """
     digest = hashlib.sha256(f"idempotency:{key.pk}:{key_digest}".encode()).digest()
     with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT pg_try_advisory_xact_lock(%s)", [int.from_bytes(digest[:8], "big", signed=True)]
-        )
+        cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [int.from_bytes(digest[:8], "big", signed=True)])
         (got,) = cursor.fetchone()
     if not got:
         raise ProductError(

@@ -56,9 +56,7 @@ class Order(Generic[Row]):
     model: type[Row]
     fields: Sequence[str]
 
-    def page(
-        self, request: Request, rows: QuerySet[Row], show: Callable[[Sequence[Row]], list[Any]]
-    ) -> Response:
+    def page(self, request: Request, rows: QuerySet[Row], show: Callable[[Sequence[Row]], list[Any]]) -> Response:
         """Return the page that the request asks for as ``{"results", "next"}``, with links in its ``Link`` header.
 
         Raises:

@@ -30,9 +30,7 @@ def handle(error: Exception, context: dict[str, Any]) -> Response:
     refusal = as_refusal(error)
     if refusal.status >= 500:
         log.error("a view of the API failed", exc_info=error)
-    return Response(
-        refusal.as_problem(), status=refusal.status, headers=headers_of(refusal), content_type=MEDIA_TYPE
-    )
+    return Response(refusal.as_problem(), status=refusal.status, headers=headers_of(refusal), content_type=MEDIA_TYPE)
 
 
 def as_refusal(error: Exception) -> ProductError:

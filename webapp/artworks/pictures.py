@@ -48,9 +48,7 @@ def record(request: HttpRequest, artwork_id: uuid.UUID) -> HttpResponse:
     seen = artwork_get(user=request.user, artwork_id=artwork_id)
     if not seen.picture or not seen.artwork.is_registered:
         raise Http404
-    return _file(
-        Area.ARTWORKS, key_of(artwork_id, Part.RECORD), "application/json", name=f"artwork-{artwork_id}.json"
-    )
+    return _file(Area.ARTWORKS, key_of(artwork_id, Part.RECORD), "application/json", name=f"artwork-{artwork_id}.json")
 
 
 @require_safe

@@ -55,8 +55,8 @@ def artwork_run(*, artwork_id: uuid.UUID | str, job: Job, progress: Progress) ->
     record = Record.of(recipe, made)
     with transaction.atomic():
         hold_claim(job=job)
-        artwork = Artwork.objects.select_for_update(of=("self",)).select_related("organisation", "owner").get(
-            pk=artwork_id
+        artwork = (
+            Artwork.objects.select_for_update(of=("self",)).select_related("organisation", "owner").get(pk=artwork_id)
         )
         files.write(Area.ARTWORKS, key_of(artwork.pk, Part.RECORD), record.to_json())
         artwork.work, _created = work_register(

@@ -141,9 +141,7 @@ def trial_run(*, trial_id: uuid.UUID | str, job: Job, progress: Progress) -> boo
     keys = keys_of(job)
     recipe = Recipe.from_json(trial.recipe)
     pictures: list[RGB] = []
-    for part, step, signature in zip(
-        (Part.FIRST, Part.SECOND), ("first", "second"), keys.signatures, strict=True
-    ):
+    for part, step, signature in zip((Part.FIRST, Part.SECOND), ("first", "second"), keys.signatures, strict=True):
         progress(step)
         try:
             pictures.append(_kept_or_made(trial, part, step, recipe, keys.prompt, signature, job, progress))
@@ -208,9 +206,7 @@ def _kept_or_made(
         from provenance.artwork.generator import generate
 
         made = studio.make(
-            lambda after, checkpoint: generate(
-                recipe, prompt, signature.key, on_iteration=after, checkpoint=checkpoint
-            )
+            lambda after, checkpoint: generate(recipe, prompt, signature.key, on_iteration=after, checkpoint=checkpoint)
         )
     files.write(Area.ARTWORKS, key_of(trial.pk, part), png(made.pixels))
     studio.forget()

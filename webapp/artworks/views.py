@@ -174,9 +174,7 @@ def _about_registered(request: HttpRequest, seen: SeenArtwork) -> dict[str, Any]
 def edit(request: HttpRequest, artwork_id: uuid.UUID) -> HttpResponse:
     """Change an artwork's title and visibility."""
     artwork = _writable(request, artwork_id)
-    form = ArtworkEditForm(
-        request.POST or None, initial={"title": artwork.title, "visibility": artwork.visibility}
-    )
+    form = ArtworkEditForm(request.POST or None, initial={"title": artwork.title, "visibility": artwork.visibility})
     if request.method == "POST" and form.is_valid():
         try:
             services.artwork_edit(artwork=artwork, **form.cleaned_data, actor=person(request))

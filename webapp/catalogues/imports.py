@@ -200,9 +200,7 @@ def _require_within_limits(archive: File[bytes] | None, files: Sequence[File[byt
 
 
 def _row(catalogue_import: CatalogueImport, index: int, upload: File[bytes], stored: list[str]) -> ImportRow:
-    row = ImportRow(
-        catalogue_import=catalogue_import, index=index, filename=upload_name(upload), byte_size=upload.size
-    )
+    row = ImportRow(catalogue_import=catalogue_import, index=index, filename=upload_name(upload), byte_size=upload.size)
     if upload.size > settings.UPLOAD_MAX_BYTES:
         row.state, row.code = RowState.FAILED, str(ErrorCode.FILE_TOO_LARGE)
         row.message = _("The file has %(size)s; the limit for one file is %(limit)s.") % {

@@ -24,9 +24,7 @@ class Catalogue(models.Model):
     """A named set of registered pictures of one organisation."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    organisation = models.ForeignKey(
-        "accounts.Organisation", on_delete=models.CASCADE, related_name="catalogues"
-    )
+    organisation = models.ForeignKey("accounts.Organisation", on_delete=models.CASCADE, related_name="catalogues")
     name = models.CharField(_("name"), max_length=120)
     description = models.TextField(_("description"), blank=True, max_length=2000)
     visibility = models.CharField(
@@ -81,9 +79,7 @@ class CatalogueImport(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     catalogue = models.ForeignKey(Catalogue, on_delete=models.CASCADE, related_name="imports")
     job = models.OneToOneField("jobs.Job", on_delete=models.CASCADE, related_name="catalogue_import")
-    started_by = models.ForeignKey(
-        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="+"
-    )
+    started_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="+")
     source = models.CharField(max_length=5, choices=ImportSource.choices)
     upload_name = models.CharField(max_length=255, blank=True)
     upload_key = models.CharField(max_length=120, blank=True, help_text="Storage key of the archive.")

@@ -201,9 +201,7 @@ def item_edit(*, item: CatalogueItem, details: WorkDetails, actor: User | None) 
         setattr(work, name, value)
     work.clean_fields(exclude={"organisation", "registered_by", "deletion"})
     work.save(update_fields=tuple(after))
-    audit(
-        verb="item.edited", obj=item, actor=actor, organisation=item.catalogue.organisation, data={"before": before}
-    )
+    audit(verb="item.edited", obj=item, actor=actor, organisation=item.catalogue.organisation, data={"before": before})
     item.work = work
     return item
 

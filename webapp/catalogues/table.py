@@ -261,8 +261,7 @@ def _notes(header: list[str]) -> list[str]:
         notes.append(_("Columns that were not read: %(columns)s.") % {"columns": ", ".join(unknown)})
     if absent := [column for column in COLUMNS if column not in header]:
         notes.append(
-            _("Columns that the table does not have, and are left empty: %(columns)s.")
-            % {"columns": ", ".join(absent)}
+            _("Columns that the table does not have, and are left empty: %(columns)s.") % {"columns": ", ".join(absent)}
         )
     return notes
 

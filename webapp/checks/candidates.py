@@ -82,8 +82,7 @@ def rank(near: dict[uuid.UUID, dict[str, Near]]) -> list[Suspect]:
 def near_figures(near: dict[str, Near]) -> dict[str, Any]:
     """Return the JSON of how near a candidate is under each algorithm."""
     return {
-        algorithm: {"distance": each.distance, "variant": TRANSFORMS[each.variant]}
-        for algorithm, each in near.items()
+        algorithm: {"distance": each.distance, "variant": TRANSFORMS[each.variant]} for algorithm, each in near.items()
     }
 
 

@@ -157,8 +157,7 @@ def _candidates(data: dict[str, Any]) -> Content:
         facts.append(
             (
                 _("Nearest"),
-                _("%(n)d bits away (your picture %(variant)s)")
-                % {"n": best["distance"], "variant": best["variant"]},
+                _("%(n)d bits away (your picture %(variant)s)") % {"n": best["distance"], "variant": best["variant"]},
             )
         )
     facts += [

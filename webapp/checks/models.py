@@ -94,9 +94,7 @@ class Evidence(models.Model):
     outcome = models.CharField(max_length=8, choices=Outcome.choices)
     summary = models.CharField(max_length=400)
     data = models.JSONField(default=dict)
-    work = models.ForeignKey(
-        "registry.Work", on_delete=models.SET_NULL, null=True, blank=True, related_name="evidence"
-    )
+    work = models.ForeignKey("registry.Work", on_delete=models.SET_NULL, null=True, blank=True, related_name="evidence")
     version = models.CharField(max_length=60)
 
     class Meta:

@@ -103,9 +103,7 @@ def work_picture_visible(*, work: Work | None, user: Viewer) -> bool:
         return False
     if work.visibility == Visibility.PUBLIC:
         return True
-    return user.is_authenticated and (
-        user.is_staff or work.organisation.memberships.filter(user=user).exists()
-    )
+    return user.is_authenticated and (user.is_staff or work.organisation.memberships.filter(user=user).exists())
 
 
 def is_answered(check: Check) -> bool:

@@ -206,8 +206,7 @@ def _media_type(upload: UploadedFile[Any]) -> str:
     if found is None:
         raise ProductError(
             ErrorCode.PICTURE_UNREADABLE,
-            _("“%(name)s” is no picture that we can read. Send JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF or HEIC.")
-            % name,
+            _("“%(name)s” is no picture that we can read. Send JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF or HEIC.") % name,
             status=415,
         )
     return MEDIA_TYPES[found]

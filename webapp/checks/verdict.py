@@ -151,4 +151,3 @@ def _not_found_words(registry_size: int) -> str:
         "that it is free to use does not follow.",
         registry_size,
     ) % {"n": registry_size}
-

@@ -227,9 +227,7 @@ def delete(request: HttpRequest, check_id: uuid.UUID) -> HttpResponse:
     """Delete the uploaded picture; the verdict stays."""
     seen = check_get(check_id=check_id, user=request.user, visitor_digest=visitor_digest(request.session))
     if not seen.manage:
-        raise ProductError(
-            ErrorCode.FORBIDDEN, _("Only whoever sent this picture can delete it."), status=403
-        )
+        raise ProductError(ErrorCode.FORBIDDEN, _("Only whoever sent this picture can delete it."), status=403)
     check_delete(check=seen.check, actor=request.user if request.user.is_authenticated else None)
     messages.success(request, _("The picture is deleted, with everything made from it."))
     return redirect("checks:detail", check_id)

@@ -50,9 +50,7 @@ def job_snapshot(job: Job) -> dict[str, Any]:
         return "waiting"
 
     error = {"code": job.error_code, "message": job.error_message} if job.error_code else None
-    elapsed = (
-        ((job.finished_at or job.updated_at) - job.started_at).total_seconds() if job.started_at else 0.0
-    )
+    elapsed = ((job.finished_at or job.updated_at) - job.started_at).total_seconds() if job.started_at else 0.0
     fraction = job.fraction
     seconds_left = (
         round(elapsed * (1 - fraction) / fraction) if job.state == JobState.RUNNING and fraction > 0.05 else None

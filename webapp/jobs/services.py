@@ -273,9 +273,7 @@ def job_cancel(*, job: Job) -> Job:
     with transaction.atomic():
         job = Job.objects.select_for_update().get(pk=job.pk)
         if job.is_final:
-            raise ProductError(
-                ErrorCode.CONFLICT, _("This is over already; there is nothing to cancel."), status=409
-            )
+            raise ProductError(ErrorCode.CONFLICT, _("This is over already; there is nothing to cancel."), status=409)
         job.cancel_requested = True
         job.seq += 1
         job.updated_at = timezone.now()

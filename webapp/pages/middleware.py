@@ -66,9 +66,7 @@ class BodyLimitMiddleware:
         if limit is None:
             return self.get_response(request)
         sentence = _("What you sent is larger than the %(limit)s that can be sent here at once. Send less at a time.")
-        refusal = ProductError(
-            ErrorCode.FILE_TOO_LARGE, sentence % {"limit": filesizeformat(limit)}, status=413
-        )
+        refusal = ProductError(ErrorCode.FILE_TOO_LARGE, sentence % {"limit": filesizeformat(limit)}, status=413)
         return problem_response(request, refusal)
 
 
