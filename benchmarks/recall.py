@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import norm
 
+from provenance.hashing.code import HashCode
 from provenance.hashing.hasher import HASHERS
 from provenance.images.align import Features, align_features, features
 from provenance.images.decode import decode
@@ -32,8 +33,6 @@ from provenance.training.pictures import encoded_pictures
 PRESETS: tuple[str, ...] = tuple(dict.fromkeys((*THORN, *SITE)))
 PRECISION = 0.9999
 VERIFIED_AT_MOST = 20
-# Registered pictures this near are looked at: a second copy of the same picture is no false match.
-_TWIN_DISTANCE = {"pdq-v1": 90, "phash-v1": 12}
 
 Codes = npt.NDArray[np.uint64]
 
@@ -132,17 +131,30 @@ def photographs(count: int | None = None) -> list[tuple[str, bytes]]:
 
 def recall_table(registry: Sequence[tuple[str, bytes]], queries: int, seed: int = 0) -> RecallTable:
     """Measure on ``queries`` pictures of the registry under every preset of ``PRESETS``."""
-    _STATE.files = list(registry)
-    with ProcessPoolExecutor(os.cpu_count()) as pool:
-        coded = list(pool.map(_hash, range(len(registry)), chunksize=32))
-    _STATE.codes = {name: np.stack([codes[name][0] for codes in coded]) for name in HASHERS}
-    twins = _twins([{name: codes[name] for name in HASHERS} for codes in coded])
+    kin = register(registry)
     step = len(registry) / queries
     jobs = [(int(i * step), preset, seed) for i in range(queries) for preset in PRESETS]
     # A new pool, so that its processes see the registry's codes.
     with ProcessPoolExecutor(os.cpu_count()) as pool:
         answers = list(pool.map(_ask, jobs, chunksize=len(PRESETS)))
-    return _tabulate(answers, twins, [name for name, _data in registry])
+    return _tabulate(answers, kin, [name for name, _data in registry])
+
+
+def register(registry: Sequence[tuple[str, bytes]]) -> dict[int, set[int]]:
+    """Hash the pictures that are looked for, for this process and those it starts from now on.
+
+    Returns:
+        For each of them the others that show the same content: they are no false matches.
+    """
+    _STATE.files = list(registry)
+    with ProcessPoolExecutor(os.cpu_count()) as pool:
+        coded = list(pool.map(_hash, range(len(registry)), chunksize=32))
+    _STATE.codes = {name: np.stack([codes[name][0] for codes in coded]) for name in HASHERS}
+    kin: dict[int, set[int]] = defaultdict(set)
+    for one, other in _twins(coded):
+        kin[one].add(other)
+        kin[other].add(one)
+    return kin
 
 
 class _State:
@@ -155,10 +167,7 @@ _STATE = _State()
 
 def _hash(index: int) -> dict[str, Codes]:
     pixels = decode(_STATE.files[index][1]).pixels
-    return {
-        name: np.stack([np.frombuffer(code.bits, dtype=np.uint64) for code in hasher.hash_dihedral(pixels)])
-        for name, hasher in HASHERS.items()
-    }
+    return {name: np.stack([_words(code) for code in hasher.hash_dihedral(pixels)]) for name, hasher in HASHERS.items()}
 
 
 def _nearest(variants: Codes, stored: Codes) -> npt.NDArray[np.uint16]:
@@ -173,11 +182,12 @@ def _described(index: int) -> Features:
 
 
 def _twins(coded: list[dict[str, Codes]]) -> set[tuple[int, int]]:
-    """Pairs of registered pictures that share their content: same source picture, found and aligned."""
+    """Pairs of registered pictures that share their content, found within the candidate radius and aligned: a second
+    copy of the same picture is no false match."""
     twins = set()
     for name in HASHERS:
         for i, codes in enumerate(coded):
-            for j in np.flatnonzero(_nearest(codes[name], _STATE.codes[name]) <= _TWIN_DISTANCE[name]):
+            for j in np.flatnonzero(_nearest(codes[name], _STATE.codes[name]) <= POLICIES[name].candidate_radius):
                 pair = (min(i, int(j)), max(i, int(j)))
                 if i != j and pair not in twins:
                     found = align_features(_described(i), _described(int(j)))
@@ -186,13 +196,16 @@ def _twins(coded: list[dict[str, Codes]]) -> set[tuple[int, int]]:
     return twins
 
 
-def _ask(job: tuple[int, str, int]) -> _Query:
-    source, preset, seed = job
-    edited = apply(preset, decode(_STATE.files[source][1]).pixels, seed + source)
+def look_up(edited: npt.NDArray[np.uint8]) -> tuple[dict[str, npt.NDArray[np.uint16]], list[int]]:
+    """Look a picture up as the site does.
+
+    Returns:
+        Its distance to every registered picture for each hash, and the pictures that verification takes for its source.
+    """
     distances: dict[str, npt.NDArray[np.uint16]] = {}
     best: dict[int, float] = {}
     for name, hasher in HASHERS.items():
-        variants = np.stack([np.frombuffer(code.bits, dtype=np.uint64) for code in hasher.hash_dihedral(edited)])
+        variants = np.stack([_words(code) for code in hasher.hash_dihedral(edited)])
         found = _nearest(variants, _STATE.codes[name])
         distances[name] = found
         radius = POLICIES[name].candidate_radius
@@ -201,15 +214,21 @@ def _ask(job: tuple[int, str, int]) -> _Query:
             best[int(index)] = min(best.get(int(index), 9.0), nearness)
     candidates = sorted(best, key=lambda index: (best[index], index))[:VERIFIED_AT_MOST]
     described = features(edited)
-    verified = [i for i in candidates if verify_features(described, _described(i)).kind == PairKind.VERIFIED]
-    return _Query(source, preset, distances, verified)
+    return distances, [i for i in candidates if verify_features(described, _described(i)).kind == PairKind.VERIFIED]
 
 
-def _tabulate(answers: list[_Query], twins: set[tuple[int, int]], names: list[str]) -> RecallTable:
-    kin: dict[int, set[int]] = defaultdict(set)
-    for one, other in twins:
-        kin[one].add(other)
-        kin[other].add(one)
+def _ask(job: tuple[int, str, int]) -> _Query:
+    source, preset, seed = job
+    edited = apply(preset, decode(_STATE.files[source][1]).pixels, seed + source)
+    return _Query(source, preset, *look_up(edited))
+
+
+def _words(code: HashCode) -> Codes:
+    """Return a code as 64-bit words, the last filled up with zeros."""
+    return np.frombuffer(code.bits.ljust(-(-code.length // 64) * 8, b"\0"), dtype=np.uint64)
+
+
+def _tabulate(answers: list[_Query], kin: dict[int, set[int]], names: list[str]) -> RecallTable:
 
     def is_copy(query: _Query, index: int) -> bool:
         return index == query.source or index in kin[query.source]

