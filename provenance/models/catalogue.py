@@ -60,6 +60,15 @@ _TAMING = "https://heibox.uni-heidelberg.de"
 _OPENAI_CLIP = (
     "https://huggingface.co/timm/vit_base_patch32_clip_224.openai/resolve/ab5b8ef490e86faa07d3523926b842c765de1de5"
 )
+_META = "https://dl.fbaipublicfiles.com/dinov2"
+# Commits again. The repository of DinoHash was cut down later; a fork of it still has what its authors fitted for 512
+# bits, under the commit at which they stored it.
+_GITHUB = "https://raw.githubusercontent.com"
+_DINOHASH_B_96 = f"{_GITHUB}/proteus-photos/benchmarking/3ae68b2e4140d034ef4d092d7d900d4183b36564/hashes"
+_B_512 = "dinohash-perceptual-hash/643aced23b7588e448281e2715ada5d59973142f/hashes"
+_DINOHASH_B_512 = (f"{_GITHUB}/Xenonwizard/{_B_512}", f"{_GITHUB}/proteus-photos/{_B_512}")
+_DINOHASH_S = f"{_GITHUB}/proteus-photos/dinohash-perceptual-hash/af166abb506e1f67901a91211ffc5691b337500c/hashes"
+_NO_LICENCE = "none stated by its authors"
 
 MODELS: dict[str, Model] = {
     model.name: model
@@ -105,6 +114,90 @@ MODELS: dict[str, Model] = {
             file="clip-vit-b-32.openai.safetensors",
             size=605_000_000,
             urls=(f"{_OPENAI_CLIP}/open_clip_model.safetensors",),
+        ),
+        # Meta publishes no digests of these two; those here are on record with several who use the files.
+        Model(
+            name="dinov2-vit-b-14-reg",
+            purpose="sees what a picture shows, for dinohash-v1 and dinohash-v1-512",
+            architecture="DINOv2 ViT-B/14 with 4 registers, 768 numbers",
+            licence="Apache-2.0",
+            origin="Oquab et al., DINOv2 (2023); Darcet et al. (ICLR 2024)",
+            file="dinov2_vitb14_reg4_pretrain.pth",
+            size=346_393_545,
+            sha256="73182a088cf94833c94b1666d1c99e02fe87e2007bff57b564fb6206e25dba71",
+            urls=(f"{_META}/dinov2_vitb14/dinov2_vitb14_reg4_pretrain.pth",),
+        ),
+        Model(
+            name="dinov2-vit-s-14-reg",
+            purpose="sees what a picture shows, for dinohash-vits-v1",
+            architecture="DINOv2 ViT-S/14 with 4 registers, 384 numbers",
+            licence="Apache-2.0",
+            origin="Oquab et al., DINOv2 (2023); Darcet et al. (ICLR 2024)",
+            file="dinov2_vits14_reg4_pretrain.pth",
+            size=88_300_000,
+            sha256="f433177089a681826f849f194ece3bb48f4d63fb38d32fc837e3dc7a4e5641fb",
+            urls=(f"{_META}/dinov2_vits14/dinov2_vits14_reg4_pretrain.pth",),
+        ),
+        # Sizes of the arrays by the scripts that wrote them, float32 behind NumPy's header of 128 bytes.
+        Model(
+            name="dinohash-vit-b-96-pca",
+            purpose="directions of the bits of dinohash-v1",
+            architecture="96 principal components of 768 numbers, from 100,000 pictures of DiffusionDB",
+            licence=_NO_LICENCE,
+            origin="DinoHash, arXiv 2503.11195",
+            file="dinohash-vit-b-96-pca.npy",
+            size=128 + 4 * 96 * 768,
+            urls=(f"{_DINOHASH_B_96}/dinov2_vitb14_reg_PCA.npy",),
+        ),
+        Model(
+            name="dinohash-vit-b-96-mean",
+            purpose="centre of the features of dinohash-v1",
+            architecture="768 numbers, from 100,000 pictures of DiffusionDB",
+            licence=_NO_LICENCE,
+            origin="DinoHash, arXiv 2503.11195",
+            file="dinohash-vit-b-96-mean.npy",
+            size=128 + 4 * 768,
+            urls=(f"{_DINOHASH_B_96}/dinov2_vitb14_reg_means.npy",),
+        ),
+        Model(
+            name="dinohash-vit-b-512-pca",
+            purpose="directions of the bits of dinohash-v1-512",
+            architecture="512 principal components of 768 numbers, from 1,000,000 pictures of DiffusionDB",
+            licence=_NO_LICENCE,
+            origin="DinoHash, arXiv 2503.11195",
+            file="dinohash-vit-b-512-pca.npy",
+            size=128 + 4 * 512 * 768,
+            urls=tuple(f"{place}/dinov2_vitb14_reg_PCA.npy" for place in _DINOHASH_B_512),
+        ),
+        Model(
+            name="dinohash-vit-b-512-mean",
+            purpose="centre of the features of dinohash-v1-512",
+            architecture="768 numbers, from 1,000,000 pictures of DiffusionDB",
+            licence=_NO_LICENCE,
+            origin="DinoHash, arXiv 2503.11195",
+            file="dinohash-vit-b-512-mean.npy",
+            size=128 + 4 * 768,
+            urls=tuple(f"{place}/dinov2_vitb14_reg_means.npy" for place in _DINOHASH_B_512),
+        ),
+        Model(
+            name="dinohash-vit-s-pca",
+            purpose="directions of the bits of dinohash-vits-v1",
+            architecture="384 principal components of 384 numbers, from its authors' later set of pictures",
+            licence=_NO_LICENCE,
+            origin="DinoHash, arXiv 2503.11195",
+            file="dinohash-vit-s-pca.npy",
+            size=128 + 4 * 384 * 384,
+            urls=(f"{_DINOHASH_S}/dinov2_vits14_reg_PCA.npy",),
+        ),
+        Model(
+            name="dinohash-vit-s-mean",
+            purpose="centre of the features of dinohash-vits-v1",
+            architecture="384 numbers, from its authors' later set of pictures",
+            licence=_NO_LICENCE,
+            origin="DinoHash, arXiv 2503.11195",
+            file="dinohash-vit-s-mean.npy",
+            size=128 + 4 * 384,
+            urls=(f"{_DINOHASH_S}/dinov2_vits14_reg_means.npy",),
         ),
     )
 }
