@@ -28,6 +28,13 @@ class Hasher(Protocol):
     def length(self) -> int:
         """Bits of a code."""
 
+    def load(self) -> None:
+        """Load what the algorithm needs, such as weights; after that it allocates no more than a picture asks for.
+
+        Raises:
+            provenance.models.errors.ModelMissing: weights are not here.
+        """
+
     def hash(self, pictures: Sequence[RGB]) -> list[Fingerprint]:
         """Return one fingerprint for each uint8 [H,W,3] sRGB picture."""
 

@@ -26,6 +26,9 @@ class Pdq:
     # faint noise do; and no two of the smooth pictures above it come within the published threshold.
     minimum_quality = 0.5
 
+    def load(self) -> None:
+        """Nothing has to be loaded."""
+
     def hash(self, pictures: Sequence[RGB]) -> list[Fingerprint]:
         """Return one fingerprint for each uint8 [H,W,3] sRGB picture."""
         fingerprints = []

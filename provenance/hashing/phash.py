@@ -30,6 +30,9 @@ class PHash:
     minimum_quality = 0.75
     least_coefficient = 4.0
 
+    def load(self) -> None:
+        """Nothing has to be loaded."""
+
     def hash(self, pictures: Sequence[RGB]) -> list[Fingerprint]:
         """Return one fingerprint for each uint8 [H,W,3] sRGB picture."""
         return [self._hash(reduced(picture)) for picture in pictures]

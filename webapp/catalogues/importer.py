@@ -174,6 +174,8 @@ def _prepare(
         pixel_sha256=set(),
     )
     limits = Limits(max_bytes=settings.UPLOAD_MAX_BYTES, max_pixels=settings.UPLOAD_MAX_PIXELS)
+    for hasher in HASHERS.values():
+        hasher.load()
     futures: list[Future[WorkDraft] | Work | Refusal] = []
     in_hand: list[tuple[Future[WorkDraft], int]] = []
     with (

@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin
 
 from webapp.accounts.admin import ReadOnly
-from webapp.registry.models import Deletion, Fingerprint, Work
+from webapp.registry.models import Deletion, Fingerprint, Rehash, Work
 
 
 class FingerprintInline(ReadOnly, admin.TabularInline):  # type: ignore[type-arg]
@@ -51,3 +51,10 @@ class DeletionAdmin(ReadOnly, ModelAdmin):  # type: ignore[misc]
     list_display = ("label", "organisation", "deleted_by", "created_at")
     list_select_related = ("organisation", "deleted_by")
     search_fields = ("label", "organisation__name")
+
+
+@admin.register(Rehash)
+class RehashAdmin(ReadOnly, ModelAdmin):  # type: ignore[misc]
+    """How far the works are that were registered before an algorithm was there."""
+
+    list_display = ("algorithm", "hashed", "too_simple", "unreadable", "begun_at", "finished_at")

@@ -4,15 +4,17 @@ from django.apps import AppConfig
 
 
 class RegistryConfig(AppConfig):
-    """Names the app and what it has done every minute."""
+    """Names the app, its jobs, and what it has done every minute."""
 
     name = "webapp.registry"
     verbose_name = "Registry"
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Have the worker remove what was deleted, once that cannot be undone."""
+        """Have the worker hash what lacks a hash, and remove what was deleted once that cannot be undone."""
         from webapp.jobs.management.commands.worker import HOUSEKEEPING
+        from webapp.registry import tasks  # noqa: F401  (it registers the handler)
+        from webapp.registry.rehash import rehashes_begin
         from webapp.registry.storage import files_sweep, works_purge
 
-        HOUSEKEEPING.extend((works_purge, files_sweep))
+        HOUSEKEEPING.extend((rehashes_begin, works_purge, files_sweep))

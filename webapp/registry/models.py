@@ -161,3 +161,28 @@ class Descriptor(models.Model):
 
     def __str__(self) -> str:
         return f"{self.algorithm} of {self.work_id}, crop {self.crop}"
+
+
+class Rehash(models.Model):
+    """The works that were registered before an algorithm was there, on their way to its hashes."""
+
+    algorithm = models.CharField(max_length=40, primary_key=True)
+    job = models.ForeignKey("jobs.Job", on_delete=models.SET_NULL, null=True, blank=True, related_name="+")
+    after = models.UUIDField(null=True, blank=True, help_text="The last work looked at; they are taken in order of id.")
+    hashed = models.PositiveIntegerField(default=0)
+    too_simple = models.PositiveIntegerField(default=0)
+    unreadable = models.PositiveIntegerField(default=0)
+    begun_at = models.DateTimeField(default=timezone.now, editable=False)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ("begun_at", "algorithm")
+        verbose_name_plural = "rehashes"
+
+    def __str__(self) -> str:
+        return self.algorithm
+
+    @property
+    def looked_at(self) -> int:
+        """How many works were taken so far."""
+        return self.hashed + self.too_simple + self.unreadable

@@ -138,7 +138,7 @@ def works_register(
             files.write(Area.DERIVED, rendition_key(work.sha256, rendition), data, durable=False)
     Work.objects.bulk_create([work for work, _draft in made])
     FingerprintRow.objects.bulk_create(
-        _fingerprint_row(work, fingerprint)
+        fingerprint_row(work, fingerprint)
         for work, draft in made
         for fingerprint in draft.fingerprints
         # One that says nothing of its picture would be near to every other such picture.
@@ -289,7 +289,8 @@ def _work_of(draft: WorkDraft, organisation: Organisation, registered_by: User |
     return work
 
 
-def _fingerprint_row(work: Work, fingerprint: Fingerprint) -> FingerprintRow:
+def fingerprint_row(work: Work, fingerprint: Fingerprint) -> FingerprintRow:
+    """Return the row of a usable fingerprint, not yet saved."""
     code = fingerprint.code
     column = {HASH_COLUMNS[code.length]: code.bitstring()}
     return FingerprintRow(work=work, algorithm=code.algorithm, quality=fingerprint.quality, **column)

@@ -1,0 +1,14 @@
+"""The registry's long work."""
+
+from __future__ import annotations
+
+from webapp.jobs.models import Job
+from webapp.jobs.runner import handles
+from webapp.jobs.services import Progress
+from webapp.registry.rehash import rehash_run
+
+
+@handles("rehash")
+def run(job: Job, progress: Progress) -> bool:
+    """Hash the next works under an algorithm that came after them."""
+    return rehash_run(algorithm=job.payload["algorithm"], job=job, progress=progress)
