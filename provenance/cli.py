@@ -24,10 +24,12 @@ from rich.table import Table
 
 from provenance import cli_artwork, cli_models
 from provenance.hashing.code import hamming
-from provenance.hashing.hasher import HASHERS
+from provenance.hashing.dinohash import published_hashers
+from provenance.hashing.hasher import HASHERS, Hasher
 from provenance.images.decode import DecodeError, Picture, decode
 from provenance.matching.policy import POLICIES
 from provenance.matching.verify import PairKind, false_verification_rate, verify_pair
+from provenance.models.errors import ModelError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Is this picture registered, and whose is it?")
 app.add_typer(cli_models.app, name="models")
@@ -58,17 +60,26 @@ _DISTANCE_ROWS: dict[str, Callable[[dict[str, Any]], str]] = {
     "  fair bits instead (theoretical)": lambda row: f"{row['false_match_rate_binomial_theoretical']:.1e}",
 }
 
+_PUBLISHED = published_hashers()
+_ALGORITHM_HELP = f"One of {', '.join(HASHERS)} (all of these by default), {', '.join(_PUBLISHED)}."
+
 
 @app.command("hash")
 def hash_files(
     files: Annotated[list[Path], typer.Argument(help="Picture files.")],
-    algorithm: Annotated[str | None, typer.Option(help=f"One of {', '.join(HASHERS)}; all by default.")] = None,
+    algorithm: Annotated[str | None, typer.Option(help=_ALGORITHM_HELP)] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Print the perceptual hashes of pictures, a line each: algorithm, quality from 0 to 1, hash, file."""
-    if algorithm is not None and algorithm not in HASHERS:
-        _refuse(f"There is no algorithm {algorithm}. Choose one of {', '.join(HASHERS)}.")
-    chosen = [HASHERS[algorithm]] if algorithm else list(HASHERS.values())
+    offered: dict[str, Hasher] = {**HASHERS, **_PUBLISHED}
+    if algorithm is not None and algorithm not in offered:
+        _refuse(f"There is no algorithm {algorithm}. Choose one of {', '.join(offered)}.")
+    chosen = [offered[algorithm]] if algorithm else list(HASHERS.values())
+    try:
+        for hasher in chosen:
+            hasher.load()
+    except ModelError as problem:
+        _refuse(str(problem))
     rows, failed = [], False
     for path in files:
         try:
@@ -281,7 +292,8 @@ def _show_pair(answer: dict[str, Any]) -> None:
 
 
 def _refuse(sentence: str) -> NoReturn:
-    err.print(sentence, style="red", markup=False)
+    # A command in it must not be broken over two lines.
+    err.print(sentence, style="red", markup=False, soft_wrap=True)
     raise typer.Exit(BAD_INPUT)
 
 

@@ -88,6 +88,10 @@ class DinoHash:
                 self._loaded = net.eval().requires_grad_(False)
             return self._loaded
 
+    def load(self) -> None:
+        """Load the network. Raises ``provenance.models.errors.ModelError``, ModelMissing where weights are not here."""
+        _ = self.net
+
     def square(self, picture: RGB) -> RGB:
         """Return a picture as the network sees it, uint8 [side, side, 3]: bilinear, antialiased, aspect not kept."""
         side = self.net.side
@@ -126,7 +130,7 @@ class DinoHash:
         Yields:
             For each source, in order, its fingerprint, or why there is none.
         """
-        _ = self.net
+        self.load()
         remaining, done = iter(sources), 0
         with ThreadPoolExecutor(threads, thread_name_prefix="decode") as pool:
             waiting: deque[Future[RGB | DecodeError | OSError]] = deque()
