@@ -93,6 +93,7 @@ _PAIR_FIGURES = {
     "verdict": "verified",
     "inliers": 214,
     "overlap_reference": 0.83,
+    "changes": ["cropped", "recoloured"],
 }
 _EXPLANATION = (
     "This picture shows the registered work “Harbour at dawn” by The Archive: laid over each other they agree, and"

@@ -7,8 +7,9 @@ from typing import Any
 
 from django.template.defaultfilters import filesizeformat
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
+from django.utils.translation import gettext_lazy, ngettext
 
+from provenance.matching.changes import Change
 from webapp.checks.models import Evidence, EvidenceKind, Outcome
 from webapp.checks.selectors import SeenCheck, Viewer, evidence_of, work_picture_visible
 from webapp.checks.storage import has_renditions
@@ -192,6 +193,19 @@ def _candidates(data: dict[str, Any]) -> Content:
     )
 
 
+_CHANGES = {
+    Change.MIRRORED: gettext_lazy("mirrored"),
+    Change.ROTATED: gettext_lazy("rotated"),
+    Change.CROPPED: gettext_lazy("cropped"),
+    Change.FRAMED: gettext_lazy("bars or a border added"),
+    Change.PASTED: gettext_lazy("pasted into another picture"),
+    Change.GREYSCALE: gettext_lazy("made grey"),
+    Change.RECOLOURED: gettext_lazy("colours or brightness changed"),
+    Change.DRAWN_OVER: gettext_lazy("text or something else put over it"),
+    Change.REDUCED: gettext_lazy("made smaller"),
+}
+
+
 def _pair(data: dict[str, Any]) -> Content:
     facts = _work_facts(data)
     if "inliers" in data:
@@ -220,8 +234,11 @@ def _pair(data: dict[str, Any]) -> Content:
                     "reference": round(100 * data["overlap_reference"]),
                 },
             ),
-            (_("Mirrored"), _("yes") if data["mirrored"] else _("no")),
         ]
+    if "changes" in data:
+        # A receipt of an earlier version may have none; a later one may have more.
+        named = [str(_CHANGES.get(change, change)) for change in data["changes"]]
+        facts.append((_("What was done to it"), ", ".join(named) or _("nothing that shows")))
     if "false_verification" in data:
         wrong = data["false_verification"]
         facts.append(

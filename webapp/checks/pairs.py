@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy
 
 from provenance.images.align import Alignment, features
 from provenance.images.decode import DecodeError, Limits, decode, memory_limit
+from provenance.matching.changes import changes
 from provenance.matching.verify import (
     FALSE_VERIFICATIONS,
     HARD_PAIRS,
@@ -61,7 +62,7 @@ class VerifyPairs:
             verdict = verify_features(described, features(reference)) if reference is not None else None
             pair = Pair(ordinal, work, suspect, verdict)
             context.pairs.append(pair)
-            drafts.append(_draft(pair, reference))
+            drafts.append(_draft(pair, context.picture.pixels, reference))
             if (
                 verdict is not None
                 and reference is not None
@@ -93,7 +94,7 @@ def _keep_renditions(context: Context, ordinal: int, reference: RGB, alignment: 
             files.write(Area.DERIVED, rendition_key(check.pk, ordinal, rendition), data)
 
 
-def _draft(pair: Pair, reference: RGB | None) -> EvidenceDraft:
+def _draft(pair: Pair, query: RGB, reference: RGB | None) -> EvidenceDraft:
     data: dict[str, Any] = {
         "work": work_figures(pair.work),
         "near": pair.suspect.is_near,
@@ -122,6 +123,8 @@ def _draft(pair: Pair, reference: RGB | None) -> EvidenceDraft:
         }
     if verdict.alignment is not None:
         data |= _alignment_figures(verdict.alignment, reference)
+        if verdict.kind in (PairKind.VERIFIED, PairKind.PARTIAL):
+            data["changes"] = changes(query, reference, verdict.alignment)
     sentences = {
         PairKind.VERIFIED: _("Laid over “%(title)s” by %(owner)s, the two agree."),
         PairKind.PARTIAL: _("Laid over “%(title)s” by %(owner)s, the two agree in part."),

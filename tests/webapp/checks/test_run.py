@@ -119,6 +119,7 @@ def test_a_mirrored_or_turned_copy_is_found(
     assert check.verdict == Verdict.REGISTERED
     (pair,) = evidence(check, "pair")
     assert pair.data["mirrored"] == (preset == "flip")
+    assert pair.data["changes"] == ["mirrored" if preset == "flip" else "rotated"]
     assert variant in pair.data["distances"]["pdq-v1"]["variant"]
 
 
