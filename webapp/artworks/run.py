@@ -8,7 +8,6 @@ from django.db import transaction
 from django.utils import timezone
 
 from provenance.artwork.recipe import Recipe
-from provenance.hashing.hasher import HASHERS
 from provenance.images.decode import decode
 from webapp import files
 from webapp.artworks.library import generator_errors
@@ -19,6 +18,7 @@ from webapp.artworks.vault import keys_of
 from webapp.files import Area
 from webapp.jobs.models import Job
 from webapp.jobs.services import Progress, hold_claim
+from webapp.registry.fingerprints import fingerprints_of
 from webapp.registry.services import work_register
 
 
@@ -51,7 +51,7 @@ def artwork_run(*, artwork_id: uuid.UUID | str, job: Job, progress: Progress) ->
     progress("registering")
     data = png(made.pixels)
     picture = decode(data)
-    fingerprints = [hasher.hash([picture.pixels])[0] for hasher in HASHERS.values()]
+    fingerprints = fingerprints_of(picture.pixels)
     record = Record.of(recipe, made)
     with transaction.atomic():
         hold_claim(job=job)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import time
 import uuid
 from collections.abc import Callable
@@ -19,6 +18,7 @@ from webapp.artworks.storage import Part, delete_working_files, key_of, preview_
 from webapp.artworks.vault import keys_forget, seal_for_job, unseal_for_job
 from webapp.files import Area
 from webapp.jobs.models import Job
+from webapp.jobs.processors import take_share_of_processors
 from webapp.jobs.services import Progress
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class Studio:
         """
         from provenance.artwork.generator import CheckpointError
 
-        _use_threads()
+        take_share_of_processors()
         try:
             return generation(self._after, self._checkpoint())
         except CheckpointError:
@@ -104,14 +104,6 @@ class Studio:
             self._saved = time.monotonic()
             if over:
                 raise SliceOver
-
-
-def _use_threads() -> None:
-    """Take this worker's share of the processors: threads of busy neighbours would mostly wait for each other."""
-    import torch
-
-    if "OMP_NUM_THREADS" not in os.environ:
-        torch.set_num_threads(max(1, (os.cpu_count() or 1) // settings.WORKERS))
 
 
 def preview_every(total: int) -> int:

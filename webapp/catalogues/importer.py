@@ -17,7 +17,6 @@ from django.db import transaction
 from django.db.models import Count, F
 from django.utils.translation import gettext as _
 
-from provenance.hashing.hasher import HASHERS
 from provenance.images.decode import DecodeError, DecodeErrorCode, Limits, Picture, decode, memory_limit
 from webapp import files
 from webapp.accounts.models import AuditEntry
@@ -31,6 +30,7 @@ from webapp.errors import ErrorCode, ProductError
 from webapp.files import Area, path_of, sha256_of
 from webapp.jobs.models import Job
 from webapp.jobs.services import Progress, hold_claim
+from webapp.registry.fingerprints import fingerprints_of, hashers_load
 from webapp.registry.models import Work
 from webapp.registry.services import WorkDetails, WorkDraft, work_draft, works_alike
 
@@ -174,8 +174,7 @@ def _prepare(
         pixel_sha256=set(),
     )
     limits = Limits(max_bytes=settings.UPLOAD_MAX_BYTES, max_pixels=settings.UPLOAD_MAX_PIXELS)
-    for hasher in HASHERS.values():
-        hasher.load()
+    hashers_load()
     futures: list[Future[WorkDraft] | Work | Refusal] = []
     in_hand: list[tuple[Future[WorkDraft], int]] = []
     with (
@@ -204,7 +203,7 @@ def _prepare(
 
 
 def _draft(row: ImportRow, data: bytes, picture: Picture) -> WorkDraft:
-    fingerprints = [hasher.hash([picture.pixels])[0] for hasher in HASHERS.values()]
+    fingerprints = fingerprints_of(picture.pixels)
     return work_draft(data=data, picture=picture, fingerprints=fingerprints, details=_details(row))
 
 

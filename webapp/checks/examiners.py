@@ -18,6 +18,7 @@ from webapp.checks.pairs import VerifyPairs
 from webapp.checks.storage import preview_key
 from webapp.errors import ErrorCode, ProductError
 from webapp.files import Area
+from webapp.jobs.processors import take_share_of_processors
 from webapp.registry.selectors import works_exact
 
 __all__ = ["EXAMINERS", "Context", "EvidenceDraft", "Examiner", "limits", "steps", "work_figures"]
@@ -109,6 +110,7 @@ class TakeFingerprints:
     def examine(self, context: Context) -> list[EvidenceDraft]:
         """See :class:`Examiner`."""
         picture = context.picture
+        take_share_of_processors()
         figures: dict[str, Any] = {}
         for done, (algorithm, hasher) in enumerate(HASHERS.items()):
             context.report(done, len(HASHERS), algorithm)

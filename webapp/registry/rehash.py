@@ -25,6 +25,7 @@ from provenance.images.decode import DecodeError, Limits, decode
 from webapp import files
 from webapp.files import Area
 from webapp.jobs.models import FINAL_STATES, Job
+from webapp.jobs.processors import take_share_of_processors
 from webapp.jobs.services import Progress, hold_claim, job_create
 from webapp.registry.models import Fingerprint as FingerprintRow
 from webapp.registry.models import Rehash, Work
@@ -130,6 +131,7 @@ def _left(rehash: Rehash) -> QuerySet[Work]:
 
 
 def _hash_all(hasher: Hasher, works: Sequence[Work]) -> list[Fingerprint | None]:
+    take_share_of_processors()
     hasher.load()
     with ThreadPoolExecutor(cpu_count() or 1, thread_name_prefix="rehash") as pool:
         return list(pool.map(lambda work: _hash(hasher, work), works))

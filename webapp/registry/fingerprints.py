@@ -1,0 +1,26 @@
+"""Every hash of a picture, as it is registered."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from provenance.hashing.code import Fingerprint
+from provenance.hashing.hasher import HASHERS
+from webapp.jobs.processors import take_share_of_processors
+
+
+def hashers_load() -> None:
+    """Load what the algorithms need: to be called before memory is limited, and before threads share the work.
+
+    Raises:
+        provenance.models.errors.ModelMissing: weights are not here.
+    """
+    take_share_of_processors()
+    for hasher in HASHERS.values():
+        hasher.load()
+
+
+def fingerprints_of(pixels: npt.NDArray[np.uint8]) -> list[Fingerprint]:
+    """Return a picture's fingerprint under every algorithm, uint8 RGB ``[H, W, 3]``."""
+    return [hasher.hash([pixels])[0] for hasher in HASHERS.values()]
