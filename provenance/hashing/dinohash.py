@@ -58,6 +58,12 @@ def fragile_bits(logits: npt.NDArray[np.floating], noise: float = NOISE) -> npt.
     return counts
 
 
+def squared(picture: RGB, side: int) -> RGB:
+    """Resize a uint8 [H,W,3] picture to [side, side, 3]: bilinear, antialiased, aspect not kept."""
+    resized = Image.fromarray(np.ascontiguousarray(picture)).resize((side, side), Image.Resampling.BILINEAR)
+    return np.asarray(resized)
+
+
 class DinoHash:
     """One hash of this family, published or ours. Safe to use from several threads.
 
@@ -93,10 +99,8 @@ class DinoHash:
         _ = self.net
 
     def square(self, picture: RGB) -> RGB:
-        """Return a picture as the network sees it, uint8 [side, side, 3]: bilinear, antialiased, aspect not kept."""
-        side = self.net.side
-        resized = Image.fromarray(np.ascontiguousarray(picture)).resize((side, side), Image.Resampling.BILINEAR)
-        return np.asarray(resized)
+        """Return a picture as the network sees it, uint8 [side, side, 3]; see :func:`squared`."""
+        return squared(picture, self.net.side)
 
     def logits(self, squares: Sequence[RGB]) -> Logits:
         """Return float64 [N, length] for pictures that :meth:`square` made; their signs are the bits, 0 gives 1."""
@@ -189,6 +193,17 @@ def _fragile(logits: npt.NDArray[np.floating], noise: float) -> npt.NDArray[np.b
     scale = np.sqrt(np.mean(np.square(logits, dtype=np.float64), axis=1, keepdims=True))
     near: npt.NDArray[np.bool_] = np.abs(logits) <= noise * scale
     return near
+
+
+def _load_house() -> HashNet:
+    from provenance.models.copy_net import load_hash_net
+
+    return load_hash_net()
+
+
+def house_hasher() -> DinoHash:
+    """Return the product's own hash, ``dinohash-house-v1``, whose weights are shipped."""
+    return DinoHash("dinohash-house-v1", 96, _load_house)
 
 
 def _load_published(algorithm: str) -> HashNet:

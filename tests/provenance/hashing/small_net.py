@@ -29,5 +29,5 @@ def small_net(bits: int = BITS) -> HashNet:
     for tensor in (*net.backbone.parameters(), net.centre):
         scale = tensor[0].numel() ** -0.5 if tensor.ndim > 1 else 0.1
         tensor.data = torch.randn(tensor.shape, generator=random) * scale
-    net.components = torch.linalg.qr(torch.randn(WIDTH, WIDTH, generator=random))[0][:bits]
+    net.components = torch.linalg.qr(torch.randn(WIDTH, WIDTH, generator=random))[0][:bits].contiguous()
     return net.eval()
