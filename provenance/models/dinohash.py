@@ -16,7 +16,7 @@ from torch import Tensor
 
 from provenance.models import store
 from provenance.models.dinov2 import MEAN, SIDE, STD, VIT_B, VIT_S, DinoV2, load_dinov2
-from provenance.models.errors import ModelCorrupt
+from provenance.models.errors import ModelCorrupt, ModelMissing
 from provenance.models.hash_net import HashNet
 
 # Of a product of two rows from 0 or 1, for float32.
@@ -68,11 +68,17 @@ def load_published(algorithm: str, backbone: Path | None = None) -> HashNet:
         On the CPU, float32, in eval mode, without gradients of its weights.
 
     Raises:
-        ModelMissing: a file is not here; the message names the command that gets it.
+        ModelMissing: files are not here; the message names the one command that gets them all.
         ModelCorrupt: a file is not what it should be.
     """
     published = PUBLISHED[algorithm]
-    # All three before the first is read, which takes seconds.
+    wanted = published.models[1:] if backbone else published.models
+    missing = [name for name in wanted if store.find(name) is None]
+    if missing:
+        command = f"provenance models pull {' '.join(missing)}"
+        words = f"{algorithm} needs {', '.join(missing)}, not on this machine. Get it all by: {command}"
+        raise ModelMissing(words, name=missing[0], command=command)
+    # All digests before the first file is read, which takes seconds.
     weights = backbone or store.path(published.backbone.name)
     mean, components = (store.path(name) for name in (published.mean, published.components))
     width = published.backbone.width

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -161,6 +164,40 @@ def test_what_float32_leaves_open_float64_decides(hasher: DinoHash) -> None:
             assert (row[0] >= 0) == (left_over >= 0)
         signs.add(left_over >= 0)
     assert signs == {True, False}
+
+
+IN_A_PROCESS = """
+from provenance.hashing.dinohash import DinoHash
+from tests.provenance.hashing.pictures import synthetic
+from tests.provenance.hashing.small_net import BITS, small_net
+print(*(found.code.hex for found in DinoHash("small-v1", BITS, small_net).hash([*synthetic().values()])))
+"""
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"OMP_NUM_THREADS": "3", "MKL_NUM_THREADS": "3"},
+        {
+            "OMP_NUM_THREADS": "1",
+            "ATEN_CPU_CAPABILITY": "default",
+            "ONEDNN_MAX_CPU_ISA": "SSE41",
+            "MKL_CBWR": "COMPATIBLE",
+        },
+    ],
+)
+def test_bits_are_the_same_on_every_number_of_threads_and_instruction_set(
+    hasher: DinoHash, settings: dict[str, str]
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", IN_A_PROCESS],
+        env=os.environ | settings,
+        cwd=Path(__file__).parents[3],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.split() == [found.code.hex for found in hasher.hash([*synthetic().values()])]
 
 
 def test_fragile_bits_are_counted() -> None:

@@ -117,7 +117,12 @@ def test_missing_files_name_the_command_that_gets_them(tmp_path: Path, monkeypat
             assert not store.get(name).shipped
         with pytest.raises(ModelMissing) as missing:
             load_published(made.algorithm)
-        assert missing.value.command == f"provenance models pull {made.backbone.name}"
+        assert missing.value.command == f"provenance models pull {' '.join(made.models)}"
+        assert missing.value.command in str(missing.value)
+    put_published(ALGORITHM, tmp_path)[1].unlink()
+    with pytest.raises(ModelMissing) as missing:
+        load_published(ALGORITHM)
+    assert missing.value.command == f"provenance models pull {MADE.mean}"
 
 
 def test_the_published_digests_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
