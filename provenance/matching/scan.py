@@ -27,10 +27,12 @@ _FOR_THREADS = 4
 _BLOCK = 1024
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def _popcount(_context: Any, word: Any) -> Any:
+def _popcount_built(_context: Any, word: Any) -> Any:
     """Return how many bits of a word are 1: one instruction, of which LLVM makes vectors."""
     return word(word), lambda _target, builder, _signature, arguments: builder.ctpop(arguments[0])
+
+
+_popcount: Any = intrinsic(_popcount_built)
 
 
 # A code's words are tuples to the compiler, so that their number is known to it and no loop over them is left. Tuples
@@ -40,7 +42,7 @@ def _row(columns: Any, row: Any) -> Any: ...
 def _difference(columns: Any, code: Any, row: Any) -> Any: ...
 
 
-@overload(_slices, strict=False)  # type: ignore[untyped-decorator]
+@overload(_slices, strict=False)
 def _slices_compiled(columns: Any, start: Any, end: Any) -> Any:
     """Return rows ``start`` to ``end`` of each column."""
     if len(columns) == 1:
@@ -48,7 +50,7 @@ def _slices_compiled(columns: Any, start: Any, end: Any) -> Any:
     return lambda columns, start, end: (columns[0][start:end], *_slices(columns[1:], start, end))
 
 
-@overload(_row, strict=False)  # type: ignore[untyped-decorator]
+@overload(_row, strict=False)
 def _row_compiled(columns: Any, row: Any) -> Any:
     """Return the words of one row."""
     if len(columns) == 1:
@@ -56,7 +58,7 @@ def _row_compiled(columns: Any, row: Any) -> Any:
     return lambda columns, row: (columns[0][row], *_row(columns[1:], row))
 
 
-@overload(_difference, strict=False)  # type: ignore[untyped-decorator]
+@overload(_difference, strict=False)
 def _difference_compiled(columns: Any, code: Any, row: Any) -> Any:
     """Return the Hamming distance of one row to a code."""
     if len(columns) == 1:
