@@ -23,6 +23,8 @@ _CHUNK = 1 << 19
 _PADDING = 272
 # Below so many chunks another thread costs more than it saves.
 _FOR_THREADS = 4
+# Rows of a chunk that a search has room for at first: more memory would have to be cleared for each search.
+_ROOM = 4096
 # Rows whose distances stay in the nearest cache between two codes of a query.
 _BLOCK = 1024
 
@@ -67,14 +69,14 @@ def _difference_compiled(columns: Any, code: Any, row: Any) -> Any:
 
 
 def _scan(columns: Any, codes: Any, radius: Any, rows: Any, distances: Any) -> int:
-    """Write the rows within the radius and their distances; return how many they are.
+    """Write the rows within the radius and their distances, as many as there is room for; return how many there are.
 
     Args:
         columns: tuple of uint32 ``[n]``, one for each word of a code.
         codes: tuple of uint32 ``[k]``: the query's codes in the same form, k >= 1.
         radius: uint32.
-        rows: int32 ``[n]`` or longer, written.
-        distances: uint16 ``[n]`` or longer, written: to the nearest of the query's codes.
+        rows: int32 ``[room]``, written.
+        distances: uint16 ``[room]``, written: to the nearest of the query's codes.
     """
     best = np.empty(_BLOCK, np.uint32)
     found = 0
@@ -96,8 +98,9 @@ def _scan(columns: Any, codes: Any, radius: Any, rows: Any, distances: Any) -> i
         if least <= radius:
             for row in range(size):
                 if best[row] <= radius:
-                    rows[found] = start + row
-                    distances[found] = best[row]
+                    if found < rows.size:
+                        rows[found] = start + row
+                        distances[found] = best[row]
                     found += 1
     return found
 
@@ -215,11 +218,15 @@ class CodeTable:
 def _search(
     chunks: list[_Chunk], query: tuple[npt.NDArray[np.uint32], ...], radius: int
 ) -> list[tuple[npt.NDArray[np.int64], npt.NDArray[np.uint16]]]:
-    rows, distances = np.empty(_CHUNK, np.int32), np.empty(_CHUNK, np.uint16)
+    rows, distances = np.empty(_ROOM, np.int32), np.empty(_ROOM, np.uint16)
     found = []
     for chunk in chunks:
         used = chunk.used
-        count = _SCAN(tuple(column[:used] for column in chunk.columns), query, np.uint32(radius), rows, distances)
+        columns = tuple(column[:used] for column in chunk.columns)
+        count = _SCAN(columns, query, np.uint32(radius), rows, distances)
+        if count > len(rows):
+            rows, distances = np.empty(count, np.int32), np.empty(count, np.uint16)
+            count = _SCAN(columns, query, np.uint32(radius), rows, distances)
         if count:
             found.append((chunk.ids[rows[:count]], distances[:count].copy()))
     return found
