@@ -9,7 +9,9 @@ from typing import Any, ClassVar, cast
 from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest
 from django.utils.cache import patch_vary_headers
+from django.utils.decorators import method_decorator
 from django.utils.http import parse_etags, quote_etag
+from django.views.decorators.debug import sensitive_post_parameters
 from rest_framework.parsers import BaseParser
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -24,6 +26,8 @@ from webapp.files import sha256_of
 from webapp.ratelimit import Allowance
 
 
+# Django mails the operator the fields of a request that it answers with 5xx; a prompt may be among them.
+@method_decorator(sensitive_post_parameters(), name="dispatch")
 class ApiView(APIView):
     """A view of ``/api/v1/``.
 

@@ -66,7 +66,7 @@ def artwork_list(request: HttpRequest) -> HttpResponse:
     return render(request, "artworks/list.html", context)
 
 
-@sensitive_post_parameters("prompt", "signature_kept")
+@sensitive_post_parameters("prompt", "signature_kept", "unknown_accepted")
 @sensitive_variables("form", "unknown")
 @login_required
 @require_http_methods(["GET", "HEAD", "POST"])

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from django.conf import settings as site
+from django.core import mail
 from django.db import connection
 from PIL import Image
 from pytest_django import Settings
@@ -446,3 +447,17 @@ def test_the_digest_of_a_request_does_not_let_its_prompt_be_tried_out(
     settings.SECRET_KEY = "another secret of the site"
     partner.post("/artworks", asked(), Idempotency_Key="one")
     assert IdempotencyRecord.objects.get().request_digest != first
+
+
+@pytest.mark.parametrize("where", ["artworks", "proofs"])
+def test_the_operator_is_not_told_the_keys_when_something_breaks(
+    partner: Partner, made: dict[str, Any], settings: Settings, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    settings.ADMINS = [("Operator", "operator@provenance.example")]
+    for module in ("services", "proofs"):
+        monkeypatch.setattr(f"webapp.artworks.{module}.keys_keep", broken)
+    address = "/artworks" if where == "artworks" else made["links"]["proofs"]
+    assert partner.post(address, asked()).status_code == 500
+    (message,) = mail.outbox
+    assert "Internal Server Error" in message.subject
+    assert "zwei rote Hunde" not in str(message.message())

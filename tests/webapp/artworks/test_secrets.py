@@ -200,6 +200,11 @@ def test_nothing_is_left_of_what_is_refused_or_breaks(
     monkeypatch.setattr("webapp.artworks.services.keys_keep", break_down)
     assert _register(browser, cast).status_code == 500
     assert mail.outbox, "the operator is told"
+    # The form names the unknown words of the prompt, and they come back with it.
+    unknown = unknown_words(PROMPT)
+    assert unknown
+    told = " ".join(message.body for message in mail.outbox)
+    assert not [word for word in unknown if f" {word} " in told or f"'{word}" in told]
     monkeypatch.undo()
 
     # One breaks in the worker, again and again, until it is given up; one is cancelled as it runs, one as it waits.
