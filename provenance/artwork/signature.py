@@ -12,11 +12,13 @@ import numpy as np
 import numpy.typing as npt
 
 from provenance.artwork import paper_v1
-from provenance.images.decode import DecodeError, Limits, decode, sniff
+from provenance.images.decode import DecodeError, DecodeErrorCode, Limits, decode, sniff
 
 MAX_BYTES = 256 * 1024 * 1024
 SALT_BYTES = 16
 _CHUNK = 1024 * 1024
+# Beyond these a picture is a file like any other. They decide keys: not to be moved with the limits of the site.
+_LIMITS = Limits(max_bytes=50 * 2**20, max_pixels=100_000_000, max_side=30_000, max_frames=1000)
 # RFC 7914: 16 MiB and about 50 ms a try, so that a short prompt is not simply tried out.
 _SCRYPT_COST, _SCRYPT_BLOCK = 2**14, 8
 
@@ -26,6 +28,7 @@ class SignatureErrorCode(StrEnum):
 
     EMPTY = "signature_empty"
     TOO_LARGE = "signature_too_large"
+    NOT_NOW = "signature_not_now"
 
 
 class SignatureError(ValueError):
@@ -62,11 +65,11 @@ def read_signature(source: BinaryIO) -> Signature:
     """Reduce a file to its key, reading it in pieces.
 
     Raises:
-        SignatureError: the file is empty or larger than :data:`MAX_BYTES`.
+        SignatureError: the file is empty or larger than :data:`MAX_BYTES`, or it is a picture that this machine cannot
+            decode at present.
     """
     digest = hashlib.blake2s(person=b"prov-byt")
     kept, size = bytearray(), 0
-    limits = Limits()
     while piece := source.read(_CHUNK):
         size += len(piece)
         if size > MAX_BYTES:
@@ -75,12 +78,12 @@ def read_signature(source: BinaryIO) -> Signature:
                 f"The signature file is larger than {MAX_BYTES // 2**20} MB. Choose a smaller file.",
             )
         digest.update(piece)
-        if size <= limits.max_bytes:
+        if size <= _LIMITS.max_bytes:
             kept += piece
     if not size:
         raise SignatureError(SignatureErrorCode.EMPTY, "The signature file is empty. Choose a file with content.")
     digest.update(size.to_bytes(8, "big"))
-    pixels = _pixels(bytes(kept), limits) if size <= limits.max_bytes else None
+    pixels = _pixels(bytes(kept)) if size <= _LIMITS.max_bytes else None
     if pixels is None:
         return Signature(digest.digest(), None, None)
     identity = paper_v1.digest(np.ascontiguousarray(pixels[..., ::-1]))
@@ -107,11 +110,17 @@ def opens(commitment: str, secret: bytes, salt: bytes) -> bool:
     return hmac.compare_digest(commitment, commit(secret, salt))
 
 
-def _pixels(data: bytes, limits: Limits) -> npt.NDArray[np.uint8] | None:
+def _pixels(data: bytes) -> npt.NDArray[np.uint8] | None:
     if sniff(data) is None:
         return None
     try:
-        return decode(data, limits).pixels
-    except DecodeError:
+        return decode(data, _LIMITS).pixels
+    except DecodeError as error:
+        if error.code is DecodeErrorCode.MEMORY or isinstance(error.__cause__, ImportError):
+            # Keyed by its bytes here and by its pixels elsewhere, its owner could not prove the work.
+            raise SignatureError(
+                SignatureErrorCode.NOT_NOW,
+                f"The picture cannot be read here at present, and its pixels are the key. {error.message}",
+            ) from error
         # A damaged picture is a file like any other.
         return None

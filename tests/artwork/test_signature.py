@@ -146,12 +146,29 @@ def test_a_file_beyond_the_limit_is_refused_before_it_is_all_read(monkeypatch: p
 
 def test_a_picture_too_large_to_decode_is_keyed_by_its_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     data = encoded(picture(), "PNG")
-    monkeypatch.setattr(signature, "Limits", lambda: decode.Limits(max_bytes=len(data) - 1))
+    monkeypatch.setattr(signature, "_LIMITS", decode.Limits(max_bytes=len(data) - 1))
     monkeypatch.setattr(signature, "_CHUNK", 64)
     found = read(data)
     assert found.pixel_digest is None
     monkeypatch.undo()
     assert read(data).byte_digest == found.byte_digest
+
+
+@pytest.mark.parametrize("trouble", [MemoryError(), ImportError("no codec")])
+def test_a_picture_that_cannot_be_decoded_now_is_refused(monkeypatch: pytest.MonkeyPatch, trouble: Exception) -> None:
+    """Were its bytes taken for the key, its owner could not prove the work where it can be decoded."""
+
+    def fail(*_given: object) -> None:
+        raise trouble
+
+    monkeypatch.setattr(decode, "_decode_as", fail)
+    with pytest.raises(SignatureError) as refusal:
+        read(encoded(picture(), "PNG"))
+    assert refusal.value.code is SignatureErrorCode.NOT_NOW
+
+
+def test_limits_of_the_site_do_not_decide_keys() -> None:
+    assert decode.Limits(2**20 * 50, 10**8, 30_000, 1000) == signature._LIMITS
 
 
 def test_a_commitment_opens_for_its_secret_and_salt_alone() -> None:

@@ -188,7 +188,7 @@ class Artworks(ApiView):
         refusals={
             400: (ErrorCode.INVALID, ErrorCode.FILE_EMPTY, ErrorCode.TOO_MANY_FILES),
             413: (ErrorCode.FILE_TOO_LARGE, ErrorCode.TOO_MANY_FILES, ErrorCode.QUOTA_EXCEEDED),
-            415: (ErrorCode.UNSUPPORTED_MEDIA_TYPE,),
+            415: (ErrorCode.UNSUPPORTED_MEDIA_TYPE, ErrorCode.PICTURE_UNREADABLE),
             503: (ErrorCode.GENERATOR_UNAVAILABLE,),
         },
         headers=("Location",),

@@ -120,7 +120,7 @@ class Proofs(ApiView):
             409: (ErrorCode.CONFLICT,),
             410: (ErrorCode.GONE,),
             413: (ErrorCode.FILE_TOO_LARGE, ErrorCode.TOO_MANY_FILES),
-            415: (ErrorCode.UNSUPPORTED_MEDIA_TYPE,),
+            415: (ErrorCode.UNSUPPORTED_MEDIA_TYPE, ErrorCode.PICTURE_UNREADABLE),
         },
         headers=("Location",),
     )

@@ -65,7 +65,7 @@ def signature_of(upload: File[bytes]) -> Signature:
     """Reduce an uploaded file to its key. Nothing of the file is kept.
 
     Raises:
-        ProductError: it is empty or too large.
+        ProductError: it is empty or too large, or a picture that cannot be decoded here at present.
     """
     if (upload.size or 0) > settings.SIGNATURE_MAX_BYTES:
         raise _too_large(upload.size or 0)
@@ -76,6 +76,10 @@ def signature_of(upload: File[bytes]) -> Signature:
     except SignatureError as error:
         if error.code is SignatureErrorCode.TOO_LARGE:
             raise _too_large(upload.size or 0) from error
+        if error.code is SignatureErrorCode.NOT_NOW:
+            raise ProductError(
+                ErrorCode.PICTURE_UNREADABLE, error.message, status=415, fields={"signature": [error.message]}
+            ) from error
         message = _("The signature file is empty. Choose a file with content.")
         raise ProductError(ErrorCode.FILE_EMPTY, message, fields={"signature": [message]}) from error
 

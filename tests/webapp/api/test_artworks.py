@@ -312,6 +312,20 @@ def test_a_signature_that_is_too_large_is_refused(partner: Partner, settings: Se
     assert not Artwork.objects.exists()
 
 
+@pytest.mark.parametrize("where", ["artworks", "proofs"])
+def test_a_picture_that_cannot_be_decoded_now_is_no_signature(
+    partner: Partner, made: dict[str, Any], monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    def fail(*_given: Any) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("provenance.images.decode._decode_as", fail)
+    address = "/artworks" if where == "artworks" else made["links"]["proofs"]
+    refused = partner.post(address, asked(signature=upload(b"\x89PNG\r\n\x1a\n" + bytes(20), "key.png")))
+    assert (refused.status_code, refused.json()["code"]) == (415, "picture_unreadable")
+    assert list(refused.json()["fields"]) == ["signature"]
+
+
 def test_a_missing_model_is_named_with_its_command(partner: Partner, tmp_path: Any, monkeypatch: Any) -> None:
     monkeypatch.setattr(models, "WEIGHTS", tmp_path)
     refused = generate(partner)
