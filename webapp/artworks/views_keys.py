@@ -148,6 +148,11 @@ def explanation_of(proof: Proof) -> str:
             return _(
                 "Made again from this prompt and this file, the picture is the registered one: every pixel is the same."
             )
+        case ProofVerdict.NEAR if proof.artwork.mode == Mode.CANONICAL:
+            return _(
+                "What came out is nearly the registered picture, and not the same. A canonical work that is made again"
+                " from its keys is the same in every pixel: this is a sign, and no proof."
+            )
         case ProofVerdict.NEAR:
             return _(
                 "What came out is nearly the registered picture. A fast draft promises no more than that: it is a"
@@ -158,6 +163,11 @@ def explanation_of(proof: Proof) -> str:
                 return _(
                     "Both keys open the commitments, and yet another picture came out. The arithmetic or the models of"
                     " this site differ from those that made the work."
+                )
+            if proof.prompt_fits and proof.file_fits:
+                return _(
+                    "Both keys are those that the recipe commits to, but the pixels of the file are decoded otherwise"
+                    " here, and another picture came out. It says nothing against them."
                 )
             return _(
                 "With these keys another picture comes out. They are not the two that the registered one was made from."

@@ -23,7 +23,7 @@ from webapp.artworks.models import Artwork, ArtworkSecret, Proof
 from webapp.artworks.proofs import proof_create
 from webapp.artworks.services import artwork_delete
 from webapp.artworks.storage import Part, key_of, pixels_of
-from webapp.artworks.views_keys import percent_of
+from webapp.artworks.views_keys import explanation_of, percent_of
 from webapp.errors import ErrorCode, ProductError
 from webapp.files import Area
 from webapp.jobs.models import Job, JobState
@@ -117,6 +117,26 @@ def test_a_fast_draft_is_never_called_identical(cast: Cast, registered: Request,
         assert "no proof bit for bit" in page
 
 
+@pytest.mark.parametrize(
+    ("mode", "fits", "verdict", "says", "does_not_say"),
+    [
+        (Mode.CANONICAL, (True, True, True), "near", "A canonical work", "fast draft"),
+        (Mode.FAST, (True, True, True), "near", "A fast draft", "canonical"),
+        (Mode.CANONICAL, (True, False, True), "different", "decoded otherwise", "not the two"),
+        (Mode.CANONICAL, (True, False, False), "different", "not the two", "decoded otherwise"),
+        (Mode.CANONICAL, (True, True, True), "different", "models of this site differ", "not the two"),
+    ],
+)
+def test_the_page_says_no_more_than_a_proof_shows(
+    mode: Mode, fits: tuple[bool, bool, bool], verdict: str, says: str, does_not_say: str
+) -> None:
+    prompt, key, file = fits
+    proof = Proof(artwork=Artwork(mode=str(mode)), prompt_fits=prompt, key_fits=key, file_fits=file, verdict=verdict)
+    said = explanation_of(proof)
+    assert says in said
+    assert does_not_say not in said
+
+
 def test_a_changed_record_fails_level_one(cast: Cast, registered: Request, prove: Prove) -> None:
     from provenance.artwork.record import Record
 
@@ -160,7 +180,6 @@ def test_a_work_deleted_meanwhile_ends_the_proof(cast: Cast, registered: Request
 
 def test_other_models_are_named(cast: Cast, registered: Request) -> None:
     artwork = registered()
-    Artwork.objects.filter(pk=artwork.pk).update()
     record_key = key_of(artwork.pk, Part.RECORD)
     known = files.read(Area.ARTWORKS, record_key)
     digest = known.decode().split('"generator":["small-vqgan","')[1][:64]
