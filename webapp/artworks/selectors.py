@@ -58,7 +58,8 @@ def artwork_get(*, user: Viewer, artwork_id: uuid.UUID | str, deleted: bool = Fa
     """
     artworks = Artwork.objects.select_related("organisation", "job", "work__deletion", "owner")
     artwork = artworks.filter(pk=artwork_id).first()
-    if artwork is None:
+    # One whose picture the registry has purged is about to go too.
+    if artwork is None or (artwork.work is None and artwork.generated_at is not None):
         raise Http404
     seen = _seen(artwork, user)
     if artwork.work is not None and artwork.work.deleted_at is not None:

@@ -171,6 +171,18 @@ def test_a_proof_of_another_artwork_is_not_here(cast: Cast, registered: Request,
     assert cast.client("owner").get(address("proof", other.pk, proof.pk)).status_code == 404
 
 
+def test_one_that_the_registry_has_purged_is_not_here(
+    cast: Cast, registered: Request, prove: Callable[..., Proof]
+) -> None:
+    """Until the worker removes it, within a minute."""
+    artwork = registered()
+    proof = prove(artwork)
+    assert artwork.work is not None
+    artwork.work.delete()
+    for where in (address("detail", artwork.pk), address("proof", artwork.pk, proof.pk)):
+        assert statuses(cast, lambda client: client.get(where)) == only()  # noqa: B023
+
+
 def test_pages_of_members_ask_strangers_to_log_in(cast: Cast) -> None:
     for name in ("list", "new", "what-changed"):
         response = Client().get(address(name))
