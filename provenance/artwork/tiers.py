@@ -80,12 +80,16 @@ def load_for(recipe: Recipe) -> Models:
         here = store.sha256(name)
         if here != sha256:
             raise WrongModel(f"This work was made with {name} {sha256[:12]}…, and here is {here[:12]}….")
-    return load(recipe.tier, recipe.mode)
+    return load(recipe.tier, recipe.mode, recipe.generator[1], recipe.guide[1])
 
 
 @lru_cache(maxsize=2)
-def load(tier: Tier, mode: Mode) -> Models:
+def load(tier: Tier, mode: Mode, generator: str, guide: str) -> Models:
     """Load a tier's models for a mode's arithmetic.
+
+    Args:
+        generator, guide: SHA-256 of their files: where the package is renewed under a process, what that has loaded is
+            not what recipes name from then on.
 
     Raises:
         provenance.models.store.ModelMissing: a file is not here.

@@ -11,11 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from provenance.artwork.generator import Artwork, CheckpointError, Iteration, decode_codes, generate
 from provenance.artwork.recipe import Mode, Recipe, RecipeError, Scheme, make_recipe
 from provenance.artwork.signature import Signature
 from provenance.artwork.tiers import WrongModel
+from provenance.models import catalogue
 from provenance.models.errors import ModelMissing
 from tests.artwork import weights
 from tests.artwork.conftest import KEY, PROMPT, SIGNATURE, TINY, tiny_recipe
@@ -191,6 +193,24 @@ def test_a_work_of_other_weights_is_refused(canonical: Recipe) -> None:
         generate(other, PROMPT, KEY)
     with pytest.raises(WrongModel):
         decode_codes(other, np.zeros((2, 8, 8), np.int64))
+
+
+def test_weights_that_are_renewed_under_a_process_are_the_ones_it_uses(
+    canonical: Recipe, undisturbed: Artwork, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights.write(tmp_path)
+    file = tmp_path / "small-vqgan.safetensors"
+    tensors = load_file(file)
+    save_file({**tensors, "codebook": tensors["codebook"].flip(1).contiguous()}, file)
+    sums = [
+        f"{hashlib.sha256(each.read_bytes()).hexdigest()}  {each.name}\n" for each in tmp_path.glob("*.safetensors")
+    ]
+    (tmp_path / catalogue.SUMS).write_text("".join(sums))
+    assert np.array_equal(decode_codes(canonical, undisturbed.codes), undisturbed.pixels)
+    monkeypatch.setattr(catalogue, "WEIGHTS", tmp_path)
+    renewed = tiny_recipe(Mode.CANONICAL)
+    assert renewed.generator != canonical.generator
+    assert not np.array_equal(decode_codes(renewed, undisturbed.codes), undisturbed.pixels)
 
 
 def test_a_missing_model_is_named_with_its_command(canonical: Recipe, tmp_path: Path) -> None:
