@@ -17,6 +17,7 @@ from provenance.artwork.recipe import Mode, Preset, make_recipe
 from provenance.artwork.words import unknown_words
 from provenance.images.quality import psnr
 from provenance.models.text_image import SIDE
+from provenance.models.words import MAX_WORDS
 from provenance.training.text_image import as_input
 from tests.artwork.conftest import KEY, SIGNATURE
 
@@ -98,3 +99,13 @@ def test_the_generator_keeps_photographs_recognisable() -> None:
 
 def test_unknown_words_are_named() -> None:
     assert unknown_words("A red dog, a Zyxqop and a zyxqop!") == ["zyxqop"]
+
+
+def test_words_of_other_letters_are_named_whole() -> None:
+    assert unknown_words("Ein rotes Café, 日本の庭 and a red_dog") == ["ein", "rotes", "café", "日本の庭"]
+    assert unknown_words("красный dog") == ["красный"]
+
+
+def test_words_that_are_not_read_are_not_named() -> None:
+    assert unknown_words("dog " * MAX_WORDS + "zyxqop") == []
+    assert unknown_words("dog " * (MAX_WORDS - 1) + "zyxqop") == ["zyxqop"]

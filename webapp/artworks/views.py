@@ -20,6 +20,7 @@ from django.views.decorators.debug import sensitive_post_parameters, sensitive_v
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from provenance.artwork.recipe import MAX_PROMPT
+from provenance.models.words import MAX_WORDS
 from webapp.accounts.models import User
 from webapp.accounts.selectors import organisations_of, organisations_to_fill
 from webapp.artworks import services
@@ -98,6 +99,7 @@ def new(request: HttpRequest) -> HttpResponse:
         "unknown": unknown,
         "kept": form.kept if request.method == "POST" else "",
         "max_prompt": MAX_PROMPT,
+        "max_words": MAX_WORDS,
         "max_bytes": settings.SIGNATURE_MAX_BYTES,
         "one_organisation": organisations.count() == 1,
         "per_hour": settings.ARTWORKS_PER_HOUR,
