@@ -13,7 +13,7 @@ from typing import Any
 
 import rfc8785
 
-from provenance.artwork.latent import prompt_bytes
+from provenance.artwork.latent import prompt_bytes, prompt_text
 from provenance.artwork.signature import SALT_BYTES, Signature, commit, opens
 from provenance.models import store
 
@@ -206,13 +206,21 @@ def check_prompt(prompt: str) -> None:
     Raises:
         RecipeError: so it is.
     """
-    if not prompt.strip():
+    # As it is hashed: the same words in another Unicode form, or with other line ends, are no longer.
+    words = prompt_text(prompt)
+    if not words:
         raise RecipeError(RecipeErrorCode.PROMPT_EMPTY, "Say in words what the picture is to show.")
-    if len(prompt) > MAX_PROMPT:
+    if len(words) > MAX_PROMPT:
         raise RecipeError(
             RecipeErrorCode.PROMPT_TOO_LONG,
-            f"The prompt has {len(prompt):,} characters; {MAX_PROMPT:,} is the most. Shorten it.",
+            f"The prompt has {len(words):,} characters; {MAX_PROMPT:,} is the most. Shorten it.",
         )
+    try:
+        words.encode()
+    except UnicodeEncodeError:
+        raise RecipeError(
+            RecipeErrorCode.INVALID, "The prompt has a character that is not Unicode. Write it anew."
+        ) from None
 
 
 def make_recipe(

@@ -27,6 +27,7 @@ from provenance.artwork.recipe import (
     RecipeErrorCode,
     Scheme,
     Tier,
+    check_prompt,
     make_recipe,
 )
 from provenance.artwork.signature import Signature, read_signature
@@ -345,6 +346,7 @@ def test_the_papers_scheme_takes_the_papers_identity(shipped: Path) -> None:
         ("", RecipeErrorCode.PROMPT_EMPTY),
         (" \n\t\u3000", RecipeErrorCode.PROMPT_EMPTY),
         ("x" * (MAX_PROMPT + 1), RecipeErrorCode.PROMPT_TOO_LONG),
+        ("\ud800", RecipeErrorCode.INVALID),
     ],
 )
 def test_a_prompt_of_nothing_or_too_much_is_refused(shipped: Path, prompt: str, code: RecipeErrorCode) -> None:
@@ -356,6 +358,13 @@ def test_a_prompt_of_nothing_or_too_much_is_refused(shipped: Path, prompt: str, 
 def test_the_longest_prompt_is_taken(shipped: Path) -> None:
     made = make_recipe(prompt="é" * MAX_PROMPT, signature=SIGNATURE, preset=TINY)
     assert made.fits("é" * MAX_PROMPT, SIGNATURE).prompt
+
+
+@pytest.mark.parametrize("spelling", ["e\u0301" * MAX_PROMPT, "\u3000" + "é" * MAX_PROMPT + "\r\n"])
+def test_the_longest_prompt_is_taken_however_it_is_spelt(shipped: Path, spelling: str) -> None:
+    made = make_recipe(prompt="é" * MAX_PROMPT, signature=SIGNATURE, preset=TINY)
+    check_prompt(spelling)
+    assert made.is_prompt(spelling)
 
 
 @pytest.mark.parametrize("exclusions", [("x",) * 21, ("x" * 61,), ("",), ("ok", "  ")])
