@@ -100,7 +100,8 @@ def pixel_digest(pixels: npt.NDArray[np.uint8]) -> bytes:
 
 
 def commit(secret: bytes, salt: bytes) -> str:
-    """Return a commitment that tells nothing of the secret but lets its holder open it: scrypt, 64 hex digits."""
+    """Return a commitment that its holder can open, scrypt, 64 hex digits. To others it tells no more than whether a
+    guess is right, and each guess costs them as much."""
     memory = 2 * 128 * _SCRYPT_COST * _SCRYPT_BLOCK
     return hashlib.scrypt(secret, salt=salt, n=_SCRYPT_COST, r=_SCRYPT_BLOCK, p=1, maxmem=memory, dklen=32).hex()
 
