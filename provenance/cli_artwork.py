@@ -98,15 +98,23 @@ def generate(
 @app.command()
 def prove(
     record: Annotated[Path, typer.Argument(help="The record that lies beside the picture.")],
-    signature: SignatureOption,
+    signature: Annotated[Path | None, typer.Option(help="The signature: any file.")] = None,
     picture: Annotated[Path | None, typer.Option(help="The picture; by default the PNG beside the record.")] = None,
     prompt: PromptOption = None,
+    codes_only: Annotated[
+        bool, typer.Option("--codes-only", help="Only decode the codes of the record: seconds, and no secret.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Make a work again from its two secrets and say whether it is the same, bit for bit."""
+    """Make a work again from its two secrets and say whether it is the same, bit for bit.
+
+    The exit status is 0 where it is and both secrets are those that the record commits to.
+    """
     from provenance.artwork import proof
     from provenance.artwork.record import Record
 
+    if signature is None and not codes_only:
+        _refuse("Name the signature file by --signature, or say --codes-only.")
     with _problems_as_sentences():
         registered = Record.from_json(record.read_bytes())
         data = (picture or record.with_suffix(".png")).read_bytes()
@@ -115,6 +123,9 @@ def prove(
         if pixels.shape != (side, side, 3):
             found_size = f"{pixels.shape[1]} x {pixels.shape[0]}"
             _refuse(f"The picture has {found_size} pixels, and the record's has {side} x {side}.")
+        if signature is None or codes_only:
+            _print_redecoded(proof.redecodes(registered.recipe, registered.codes, pixels), as_json)
+            return
         words = _words(prompt)
         found = _signature(signature)
         with _progress(registered.recipe.iterations, "Making it again") as report:
@@ -139,7 +150,14 @@ def prove(
         "seconds": round(result.artwork.seconds, 1),
     }
     _print(answer, as_json)
-    if result.verdict is not proof.ProofVerdict.IDENTICAL:
+    # A recipe can be written under which other secrets come to the same picture; that proves nothing of theirs.
+    if not (result.verdict is proof.ProofVerdict.IDENTICAL and result.fit.prompt and result.fit.key):
+        raise typer.Exit(DIFFERENT)
+
+
+def _print_redecoded(same: bool, as_json: bool) -> None:
+    _print({"codes_decode_to_the_picture": same}, as_json)
+    if not same:
         raise typer.Exit(DIFFERENT)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 from provenance.artwork import recipe as recipes
+from provenance.artwork.generator import generate as make
 from provenance.artwork.recipe import Preset
 from provenance.artwork.record import Record
 from provenance.cli import app
@@ -154,6 +156,36 @@ def test_an_altered_picture_is_not_identical(work: Path, signature: Path) -> Non
     assert said["verdict"] == "near"
     assert said["codes_decode_to_the_picture"] is False
     assert said["latent_equal"] is True
+
+
+def test_the_codes_are_decoded_without_a_secret(work: Path, tmp_path: Path) -> None:
+    said = run.invoke(app, ["prove", str(work), "--codes-only", "--json"])
+    assert said.exit_code == 0, said.output
+    assert json.loads(said.stdout) == {"codes_decode_to_the_picture": True}
+    record = Record.from_json(work.read_bytes())
+    record.codes[0, 0, 0] = (record.codes[0, 0, 0] + 1) % 1024
+    work.write_bytes(record.to_json())
+    other = run.invoke(app, ["prove", str(work), "--codes-only"])
+    assert other.exit_code == 1
+    assert "no" in other.stdout.split()
+
+
+def test_without_a_signature_there_is_no_proof(work: Path) -> None:
+    refused = run.invoke(app, ["prove", str(work), "--prompt", PROMPT])
+    assert refused.exit_code == 2
+    assert "--signature" in refused.stderr
+
+
+def test_a_recipe_that_makes_one_picture_of_all_keys_proves_none(work: Path, signature: Path, tmp_path: Path) -> None:
+    """Without a gradient and with nearly all of the latent decayed in a step, every key comes to the same codes."""
+    made = Record.from_json(work.read_bytes()).recipe
+    flat = replace(made, include=0.0, exclude=0.0, learning_rate=0.999, weight_decay=1.0)
+    artwork = make(flat, PROMPT, bytes(32))
+    Image.fromarray(artwork.pixels).save(tmp_path / "flat.png")
+    (tmp_path / "flat.json").write_bytes(Record.of(flat, artwork).to_json())
+    assert prove(tmp_path / "flat.json", signature).exit_code == 0, "the secrets of the commitments"
+    stolen = prove(tmp_path / "flat.json", signature, "--json", prompt="another")
+    assert (json.loads(stolen.stdout)["verdict"], stolen.exit_code) == ("identical", 1)
 
 
 def test_no_such_preset(tmp_path: Path, signature: Path) -> None:
