@@ -1,8 +1,8 @@
 """The files of artworks, each under the id of what it belongs to.
 
-In the area ``artworks``: the record of a work (recipe and codes), the pictures of proofs and trials, and the checkpoints
-of generations under way, which are sealed. In the area ``derived``: the preview of a generation. The PNG of a work is
-the registry's, in the area ``works``.
+In the area ``artworks``: the record of a work (recipe and codes), the pictures of proofs and trials, and the
+checkpoints of generations under way, which are sealed. In the area ``derived``: the preview of a generation. The PNG
+of a work is the registry's, in the area ``works``.
 """
 
 from __future__ import annotations
