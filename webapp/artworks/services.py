@@ -105,12 +105,15 @@ def artwork_edit(
     """Change what an artwork is called and what others see of it, and of its registered picture.
 
     Raises:
-        ProductError: the title is the prompt.
+        ProductError: the title is the prompt, or the artwork was removed in the meantime.
         ValidationError: the title or the visibility does not fit.
     """
     if title.strip() != artwork.title and Recipe.from_json(artwork.recipe).is_prompt(title):
         raise _title_is_prompt()
-    artwork = Artwork.objects.select_for_update(no_key=True, of=("self",)).select_related("work").get(pk=artwork.pk)
+    try:
+        artwork = Artwork.objects.select_for_update(no_key=True).get(pk=artwork.pk)
+    except Artwork.DoesNotExist:
+        raise _removed() from None
     before = {"title": artwork.title, "visibility": artwork.visibility}
     artwork.title, artwork.visibility = title.strip(), visibility
     artwork.clean_fields(exclude={"organisation", "owner", "job", "work"})
@@ -125,6 +128,10 @@ def artwork_edit(
         data={"before": before},
     )
     return artwork
+
+
+def _removed() -> ProductError:
+    return ProductError(ErrorCode.NOT_FOUND, _("This artwork was removed in the meantime."), status=404)
 
 
 def _title_is_prompt() -> ProductError:
@@ -144,9 +151,14 @@ def artwork_delete(*, artwork: Artwork, actor: User | None, api_key: ApiKey | No
     """Delete an artwork. A registered one can be brought back for a while: its deletion is returned.
 
     One that has no picture is gone at once; if it is on its way, it is cancelled.
+
+    Raises:
+        ProductError: it was removed in the meantime.
     """
     # The job first, as a worker locks it before what it writes.
-    job = Job.objects.select_for_update().get(artwork=artwork)
+    job = Job.objects.select_for_update().filter(artwork=artwork).first()
+    if job is None:
+        raise _removed()
     artwork = Artwork.objects.select_for_update(of=("self",)).select_related("organisation").get(pk=artwork.pk)
     if artwork.work_id is not None:
         return works_delete(

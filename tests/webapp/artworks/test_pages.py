@@ -18,7 +18,9 @@ from tests.webapp.pages.test_public import Page
 from tests.webapp.pictures import png
 from webapp.accounts.models import AuditEntry
 from webapp.artworks.models import Artwork, ArtworkSecret
+from webapp.artworks.services import artwork_delete, artwork_edit
 from webapp.artworks.vault import keys_of
+from webapp.errors import ErrorCode, ProductError
 from webapp.jobs.models import Job
 from webapp.jobs.services import job_cancel
 from webapp.registry.models import Visibility
@@ -218,6 +220,19 @@ def test_removing_one_under_way_stops_it(cast: Cast, requested: Request) -> None
     cast.client("colleague").post(reverse("artworks:delete", args=[artwork.pk]))
     assert not ArtworkSecret.objects.exists()
     assert client_status(cast, "owner", artwork) == 404
+
+
+def test_what_was_removed_meanwhile_is_not_found(cast: Cast, requested: Request) -> None:
+    """Two clicks at once: both requests have found it before the first has removed it."""
+    artwork = requested()
+    artwork_delete(artwork=artwork, actor=cast.owner)
+    for change in (
+        lambda: artwork_delete(artwork=artwork, actor=cast.owner),
+        lambda: artwork_edit(artwork=artwork, title="Lake", visibility=Visibility.PUBLIC, actor=cast.owner),
+    ):
+        with pytest.raises(ProductError) as refusal:
+            change()
+        assert (refusal.value.code, refusal.value.status) == (ErrorCode.NOT_FOUND, 404)
 
 
 def client_status(cast: Cast, who: str, artwork: Artwork) -> int:
