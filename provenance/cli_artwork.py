@@ -112,6 +112,8 @@ def prove(
     """
     from provenance.artwork import proof
     from provenance.artwork.record import Record
+    from provenance.hashing.code import hamming
+    from provenance.hashing.pdq import Pdq
 
     if signature is None and not codes_only:
         _refuse("Name the signature file by --signature, or say --codes-only.")
@@ -147,6 +149,7 @@ def prove(
         "codes_equal": result.codes_equal,
         "latent_equal": result.latent_equal,
         **asdict(result.likeness),
+        "hash_distance_of_256": hamming(*(found.code for found in Pdq().hash([result.artwork.pixels, pixels]))),
         "seconds": round(result.artwork.seconds, 1),
     }
     _print(answer, as_json)

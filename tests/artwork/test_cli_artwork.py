@@ -62,6 +62,7 @@ def test_a_work_is_generated_and_proved(tmp_path: Path, signature: Path) -> None
     said = json.loads(proved.stdout)
     assert said["verdict"] == "identical"
     assert said["psnr_db"] is None
+    assert said["hash_distance_of_256"] == 0
     assert said["prompt_fits"] is said["signature_fits"] is said["codes_decode_to_the_picture"] is True
 
 
@@ -85,6 +86,7 @@ def test_a_wrong_key_proves_nothing(work: Path, signature: Path, tmp_path: Path,
     assert said["prompt_fits"] is (wrong != "prompt")
     assert said["signature_fits"] is (wrong != "signature")
     assert 0 < said["psnr_db"] < 40
+    assert 0 < said["hash_distance_of_256"] <= 256
 
 
 def test_the_prompt_is_asked_for_and_not_shown(tmp_path: Path, signature: Path) -> None:

@@ -74,6 +74,9 @@ class ProofSerializer(serializers.Serializer[Proof]):
     psnr_db = serializers.FloatField(allow_null=True, help_text="Null where the pictures are identical, or not yet.")
     ssim = serializers.FloatField(allow_null=True, help_text="-1 to 1.")
     equal_share = serializers.FloatField(allow_null=True, help_text="Pixels equal in all channels, 0 to 1.")
+    hash_distance = serializers.IntegerField(
+        allow_null=True, help_text="Bits, of 256, in which the pictures' hashes (`pdq-v1`) differ."
+    )
     pixel_sha256 = serializers.CharField(allow_blank=True, help_text="Of what was made; empty until then.")
     progress = ProgressSerializer(source="job")
     error = serializers.SerializerMethodField(help_text="Why there will be no verdict; null otherwise.")

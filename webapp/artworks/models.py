@@ -129,6 +129,9 @@ class Proof(models.Model):
     psnr_db = models.FloatField(null=True, blank=True, help_text="None where the pictures are identical.")
     ssim = models.FloatField(null=True, blank=True)
     equal_share = models.FloatField(null=True, blank=True)
+    hash_distance = models.PositiveSmallIntegerField(
+        null=True, blank=True, help_text="Bits, of 256, in which the two pictures' hashes (pdq-v1) differ."
+    )
     pixel_sha256 = models.CharField(max_length=64, blank=True)
     seconds = models.FloatField(null=True, blank=True)
     created_at = models.DateTimeField(default=timezone.now, editable=False)

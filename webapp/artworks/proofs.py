@@ -14,6 +14,8 @@ from django.utils.translation import gettext_lazy
 
 from provenance.artwork.recipe import Recipe
 from provenance.artwork.signature import Signature
+from provenance.hashing.code import hamming
+from provenance.hashing.pdq import Pdq
 from webapp import files
 from webapp.accounts.models import ApiKey, Organisation, User
 from webapp.accounts.services import audit
@@ -171,10 +173,11 @@ def proof_run(*, proof_id: uuid.UUID | str, job: Job, progress: Progress) -> boo
     proof.codes_equal, proof.latent_equal = result.codes_equal, result.latent_equal
     proof.psnr_db, proof.ssim = result.likeness.psnr_db, result.likeness.ssim
     proof.equal_share = result.likeness.equal_share
+    proof.hash_distance = hash_distance(made.pixels, registered.pixels)
     proof.pixel_sha256 = made.pixel_sha256
     proof.seconds = job.timings.get("generating")
-    figures = ("psnr_db", "ssim", "equal_share", "codes_equal", "latent_equal", "pixel_sha256", "seconds")
-    _save(proof, job, "verdict", *figures)
+    alike = ("psnr_db", "ssim", "equal_share", "hash_distance")
+    _save(proof, job, "verdict", *alike, "codes_equal", "latent_equal", "pixel_sha256", "seconds")
     return True
 
 
@@ -183,6 +186,12 @@ def difference_of(one: RGB, other: RGB) -> RGB:
     from provenance.images.align import difference
 
     return difference(one, other, np.ones(one.shape[:2], dtype=bool))
+
+
+def hash_distance(one: RGB, other: RGB) -> int:
+    """Return in how many of 256 bits the perceptual hashes (pdq-v1) of two pictures differ."""
+    first, second = Pdq().hash([one, other])
+    return hamming(first.code, second.code)
 
 
 @transaction.atomic

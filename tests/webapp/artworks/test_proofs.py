@@ -12,6 +12,8 @@ from django.urls import reverse
 from PIL import Image
 
 from provenance.artwork.recipe import Mode
+from provenance.hashing.code import hamming
+from provenance.hashing.hasher import HASHERS
 from provenance.images.quality import is_identical, psnr, ssim
 from tests.webapp.artworks.conftest import FILE, PROMPT, Request, finish, signature, upload, wish
 from tests.webapp.conftest import Cast
@@ -54,7 +56,7 @@ def test_it_works(cast: Cast, registered: Request) -> None:
     proof.refresh_from_db()
     assert (proof.verdict, proof.redecoded) == ("identical", True)
     assert (proof.codes_equal, proof.latent_equal, proof.equal_share) == (True, True, 1.0)
-    assert (proof.psnr_db, proof.ssim) == (None, 1.0)
+    assert (proof.psnr_db, proof.ssim, proof.hash_distance) == (None, 1.0, 0)
     assert proof.pixel_sha256 == artwork.pixel_sha256
     assert not ArtworkSecret.objects.exists()
     page = client.get(response["Location"]).content.decode()
@@ -85,9 +87,12 @@ def test_wrong_keys_make_another_picture_and_it_is_shown(
     assert not is_identical(known, made)
     assert proof.psnr_db == pytest.approx(psnr(made, known))
     assert proof.ssim == pytest.approx(ssim(made, known))
+    one, other = HASHERS["pdq-v1"].hash([made, known])
+    assert proof.hash_distance == hamming(one.code, other.code) > 0
     assert proof.equal_share == pytest.approx((known == made).all(2).mean())
     page = cast.client("owner").get(address(proof)).content.decode()
     assert "<h1>Different</h1>" in page
+    assert f"{proof.hash_distance} of 256 bits" in page
     assert "not the two that the registered one was made from" in page
     for which, right in zip(("prompt", "file"), fits, strict=True):
         assert f"The {which} is {'' if right else 'not '}the one that the recipe commits to." in page
