@@ -36,7 +36,6 @@ PromptOption = Annotated[
     typer.Option(help="The words. Asked for when left out, which keeps them out of the shell's history."),
 ]
 SignatureOption = Annotated[Path, typer.Option("--signature", help="The signature: any file.")]
-_MOST_PICTURE_BYTES = 64 * 2**20
 
 
 @app.command()
