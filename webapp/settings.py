@@ -241,6 +241,9 @@ ARTWORK_TRIAL_HOURS = env_int("ARTWORK_TRIAL_HOURS", 24, minimum=1)
 ARTWORK_CHECKPOINT_SECONDS = env_int("ARTWORK_CHECKPOINT_SECONDS", 10, minimum=0, maximum=300)
 ARTWORK_SLICE_SECONDS = env_int("ARTWORK_SLICE_SECONDS", 120, minimum=1, maximum=480)
 WORKER_MEMORY_BYTES = env_int("WORKER_MEMORY_BYTES", 1536 * 1024**2, minimum=256 * 1024**2)
+# Of a registry with so many fingerprints each worker process keeps the codes in memory, as far as they fit.
+SEARCH_RESIDENT_ROWS = env_int("SEARCH_RESIDENT_ROWS", 50_000, minimum=0)
+SEARCH_MEMORY_BYTES = env_int("SEARCH_MEMORY_BYTES", 512 * 1024**2, minimum=0)
 # A picture's bytes may fill a request, and an archive's too; the views hold each to its own limit.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1024**2
 DATA_UPLOAD_MAX_NUMBER_FILES = max(CHECK_MAX_FILES, IMPORT_MAX_FILES) + 2

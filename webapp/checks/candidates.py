@@ -15,7 +15,7 @@ from provenance.matching.index import Candidate
 from provenance.matching.policy import POLICIES, ExpectedFalseCandidates, FalseMatchRate, Policy
 from webapp.checks.context import Context, EvidenceDraft, Near, Suspect
 from webapp.checks.models import EvidenceKind, Outcome
-from webapp.registry.search import SqlIndex
+from webapp.registry.search import registry_index
 
 # So many are verified, the nearest first: each costs a tenth of a second.
 MOST_VERIFIED = 20
@@ -36,7 +36,7 @@ class SearchCandidates:
         found: dict[str, list[Candidate]] = {}
         for done, (algorithm, codes) in enumerate(context.codes.items()):
             context.report(done, len(context.codes), algorithm)
-            index = SqlIndex(algorithm, codes[0].length)
+            index = registry_index(algorithm, codes[0].length)
             found[algorithm] = index.search(codes, POLICIES[algorithm].candidate_radius, MOST_FOUND)
             for candidate in found[algorithm]:
                 near[candidate.id][algorithm] = Near(candidate.distance, candidate.variant)

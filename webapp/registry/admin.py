@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin
 
 from webapp.accounts.admin import ReadOnly
-from webapp.registry.models import Deletion, Fingerprint, Rehash, Work
+from webapp.registry.models import Deletion, Fingerprint, Rehash, SearchAudit, Work
 
 
 class FingerprintInline(ReadOnly, admin.TabularInline):  # type: ignore[type-arg]
@@ -58,3 +58,17 @@ class RehashAdmin(ReadOnly, ModelAdmin):  # type: ignore[misc]
     """How far the works are that were registered before an algorithm was there."""
 
     list_display = ("algorithm", "hashed", "too_simple", "unreadable", "begun_at", "finished_at")
+
+
+@admin.register(SearchAudit)
+class SearchAuditAdmin(ReadOnly, ModelAdmin):  # type: ignore[misc]
+    """What the nightly audits of searches found; anything missed is an error in the log too."""
+
+    list_display = ("created_at", "algorithm", "complete", "missed", "asked", "entries", "process")
+    list_filter = ("algorithm",)
+    date_hierarchy = "created_at"
+
+    @admin.display(description=_("complete"), boolean=True)
+    def complete(self, audit: SearchAudit) -> bool:
+        """Whether nothing was missed."""
+        return not audit.missed

@@ -11,10 +11,11 @@ class RegistryConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Have the worker hash what lacks a hash, and remove what was deleted once that cannot be undone."""
+        """Have the worker hash what lacks a hash, remove what was deleted for good, and audit searches."""
         from webapp.jobs.management.commands.worker import HOUSEKEEPING
         from webapp.registry import tasks  # noqa: F401  (it registers the handler)
+        from webapp.registry.recall import audits_begin
         from webapp.registry.rehash import rehashes_begin
         from webapp.registry.storage import files_sweep, works_purge
 
-        HOUSEKEEPING.extend((rehashes_begin, works_purge, files_sweep))
+        HOUSEKEEPING.extend((rehashes_begin, works_purge, files_sweep, audits_begin))

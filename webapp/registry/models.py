@@ -10,7 +10,7 @@ from django.db import models
 from django.db.models.lookups import Exact
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
-from pgvector.django import BitField, HalfVectorField
+from pgvector.django import BitField, HalfVectorField, HnswIndex
 
 
 class Visibility(models.TextChoices):
@@ -115,7 +115,10 @@ HASH_COLUMNS = {64: "hash64", 96: "hash96", 256: "hash256", 512: "hash512"}
 
 
 class Fingerprint(models.Model):
-    """A perceptual hash of a work under one algorithm, packed most significant bit first."""
+    """A perceptual hash of a work under one algorithm, packed most significant bit first.
+
+    The table has one more column, ``changed``, which a trigger fills: see :mod:`webapp.registry.resident`.
+    """
 
     work = models.ForeignKey(Work, on_delete=models.CASCADE, related_name="fingerprints")
     algorithm = models.CharField(max_length=40)
@@ -157,7 +160,7 @@ class Descriptor(models.Model):
 
     class Meta:
         constraints = (models.UniqueConstraint(fields=("work", "algorithm", "crop"), name="descriptor_once"),)
-        indexes = (models.Index(fields=("algorithm",), name="descriptor_by_algorithm"),)
+        indexes = (HnswIndex(fields=("vector",), opclasses=("halfvec_cosine_ops",), name="descriptor_nearest"),)
 
     def __str__(self) -> str:
         return f"{self.algorithm} of {self.work_id}, crop {self.crop}"
@@ -186,3 +189,22 @@ class Rehash(models.Model):
     def looked_at(self) -> int:
         """How many works were taken so far."""
         return self.hashed + self.too_simple + self.unreadable
+
+
+class SearchAudit(models.Model):
+    """What one process's index in memory missed of what it must find, by comparison with the table."""
+
+    algorithm = models.CharField(max_length=40)
+    entries = models.PositiveBigIntegerField(help_text="Codes in the memory of the process that was asked.")
+    asked = models.PositiveIntegerField(help_text="Searches that were made.")
+    missed = models.PositiveIntegerField(help_text="Works that a search should have found and did not.")
+    process = models.CharField(max_length=100)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        ordering = ("-created_at",)
+        # Every search asks for the last of these.
+        indexes = (models.Index(fields=("id",), condition=models.Q(missed__gt=0), name="searchaudit_missed"),)
+
+    def __str__(self) -> str:
+        return f"{self.algorithm}, {self.created_at:%Y-%m-%d}"

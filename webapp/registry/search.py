@@ -5,20 +5,47 @@ twice what one comparison does. Measured on PostgreSQL 18 with eight codes of 25
 pgvector's ``<~>`` in a chain of ORs takes two thirds of the time of ``bit_count(a # b)`` and half of that of a join
 with the codes, and the planner shares it among parallel workers by itself once there are some 100,000 works.
 Indexes that split the code (multi-index hashing) pay at small radii only; the radius at which verification looks is
-a third of the code.
+a third of the code. Of a large registry the codes are kept in memory: see :mod:`webapp.registry.resident`.
 """
 
 from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from django.conf import settings
 from django.db import connection, transaction
 
 from provenance.hashing.code import HashCode
 from provenance.matching.index import Candidate
 from webapp.registry.models import HASH_COLUMNS, Fingerprint
+
+if TYPE_CHECKING:
+    from webapp.registry.resident import ResidentIndex
+
+
+def registry_index(algorithm: str, length: int) -> SqlIndex | ResidentIndex:
+    """Return what answers searches for codes of this algorithm: the one place that decides.
+
+    SQL answers while the registry is small, and inside a transaction, whose own changes nobody else may see.
+    The index in memory hands a search to SQL by itself where its codes do not fit ``settings.SEARCH_MEMORY_BYTES``.
+
+    Raises:
+        KeyError: no column holds codes of that length.
+    """
+    if connection.in_atomic_block or fingerprints_about() < settings.SEARCH_RESIDENT_ROWS:
+        return SqlIndex(algorithm, length)
+    from webapp.registry.resident import resident_index  # It brings a compiler with it.
+
+    return resident_index(algorithm, length)
+
+
+def fingerprints_about() -> int:
+    """Return about how many fingerprints of all algorithms there are, as the planner has it; costs nothing."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT reltuples::bigint FROM pg_class WHERE oid = %s::regclass", [Fingerprint._meta.db_table])
+        return max(0, int(cursor.fetchone()[0]))
 
 
 class SqlIndex:
@@ -75,18 +102,26 @@ class SqlIndex:
         """Forget the codes of these works; ids that are not there are passed over."""
         Fingerprint.objects.filter(work__in=list(ids), algorithm=self.algorithm).delete()
 
-    def search(self, query: HashCode | Sequence[HashCode], radius: int, limit: int | None = None) -> list[Candidate]:
+    def search(
+        self,
+        query: HashCode | Sequence[HashCode],
+        radius: int,
+        limit: int | None = None,
+        *,
+        among: Sequence[int] | None = None,
+    ) -> list[Candidate]:
         """Return all live works within ``radius`` bits of any of the query's codes: recall 1.0.
 
         Sorted by distance, then id. Time grows with the number of works: with eight codes, some 40 ms for 100,000
         and 0.25 to 0.5 s for a million on two cores.
 
+        Args:
+            among: ids of fingerprints: only these are looked at.
+
         Raises:
             ValueError: a code of another algorithm or length.
         """
-        codes = [query] if isinstance(query, HashCode) else list(query)
-        for code in codes:
-            self._check(code)
+        codes = self.codes_of(query)
         if not codes:
             return []
         distances = [f"f.{self._column} <~> %s::bit({self.length})"] * len(codes)
@@ -101,12 +136,23 @@ class SqlIndex:
                 f"SELECT f.work_id, LEAST({listed}) AS distance, ARRAY[{listed}]"  # noqa: S608
                 " FROM registry_fingerprint f JOIN registry_work w ON w.id = f.work_id"
                 f" WHERE f.algorithm = %s AND w.deleted_at IS NULL AND ({near})"
-                " ORDER BY distance, f.work_id LIMIT %s",
-                [*bits, *bits, self.algorithm, *bounds, limit],
+                f"{'' if among is None else ' AND f.id = ANY(%s)'} ORDER BY distance, f.work_id LIMIT %s",
+                [*bits, *bits, self.algorithm, *bounds, *([] if among is None else [list(among)]), limit],
             )
             return [
                 Candidate(work_id, int(distance), each.index(distance)) for work_id, distance, each in cursor.fetchall()
             ]
+
+    def codes_of(self, query: HashCode | Sequence[HashCode]) -> list[HashCode]:
+        """Return the codes of a query.
+
+        Raises:
+            ValueError: a code of another algorithm or length.
+        """
+        codes = [query] if isinstance(query, HashCode) else list(query)
+        for code in codes:
+            self._check(code)
+        return codes
 
     def _check(self, code: HashCode) -> None:
         if code.algorithm != self.algorithm or code.length != self.length:
