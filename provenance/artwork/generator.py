@@ -97,7 +97,7 @@ def generate(
 
     Raises:
         RecipeError: the prompt is empty or too long.
-        ModelMissing: a model is not here, or another one than the recipe's.
+        ModelMissing, WrongModel: a model is not here, or another one than the recipe's.
         NotExact: canonical arithmetic is not to be had on this machine.
         CheckpointError: the checkpoint is damaged, or another recipe's or other secrets'.
     """
@@ -136,7 +136,7 @@ def decode_codes(recipe: Recipe, codes: npt.NDArray[np.int64]) -> RGB:
     """Decode a work's codes again: uint8 RGB ``[side, side, 3]``.
 
     Raises:
-        ModelMissing: the generator is not here, or another one than the recipe's.
+        ModelMissing, WrongModel, NotExact: as :func:`generate` does.
         ValueError: the codes are not a grid of this recipe.
     """
     models = tiers.load_for(recipe)
