@@ -1,7 +1,8 @@
 """Artworks: is the key space real, is a second making identical everywhere, how far off is a wrong key, how fast is it.
 
 Nothing but the models' figures needs pictures; those come from the folder that ``PROVENANCE_DATA`` names, and are null
-where it is absent. Run by ``make bench-artwork``; ``QUICK=1`` takes fewer of everything.
+where it is absent. Run by ``make bench-artwork``; ``QUICK=1`` takes fewer of everything. The table of identity alone is
+measured anew by ``python -m benchmarks.artwork --identity``.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import resource
 import shlex
 import statistics
@@ -82,6 +84,7 @@ PROMPTS = (
     "a desert of golden sand", "a bicycle by a brick wall", "purple and turquoise", "a surfer on a big wave",
 )  # fmt: skip
 PROMPTS_PRESET = Preset(128, 80, 32)
+_IDENTITY_HEAD = "| profile | recipes | canonical equal | fast (stock kernels) equal |"
 
 
 def distinct_latents(count: int) -> int:
@@ -298,6 +301,9 @@ def main() -> None:
     if sys.argv[1:2] == ["--profile"]:
         print(json.dumps(profile_digests(Mode(sys.argv[2]), int(sys.argv[3]))))
         return
+    if sys.argv[1:] == ["--identity"]:
+        _renew_identity()
+        return
     models = model_figures()
     speed = speeds()
     canonical, fast = run_profiles()
@@ -332,6 +338,34 @@ def main() -> None:
     )
 
 
+def _identity_table(canonical: list[dict[str, str]], fast: list[dict[str, str]]) -> str:
+    drafts = {id(profile): draft for profile, draft in zip(filter(_is_here, USED_PROFILES), fast, strict=False)}
+    rows = "\n".join(
+        f"| {' '.join(f'{key}={value}' for key, value in profile.items())} | {len(answer)} |"
+        f" {'yes' if _equal(answer, canonical[0]) else 'NO'} |"
+        f" {('yes' if _equal(drafts[id(profile)], fast[0]) else 'no') if id(profile) in drafts else '-'} |"
+        for profile, answer in zip(USED_PROFILES, canonical, strict=True)
+    )
+    return f"{_IDENTITY_HEAD}\n|---|---|---|---|\n{rows}"
+
+
+def _renew_identity() -> None:
+    """Measure identity anew, and put it in place in what the last full run published."""
+    canonical, fast = run_profiles()
+    report, stored = FOLDER / "RESULTS.md", FOLDER / "results" / "artwork.json"
+    found = json.loads(stored.read_text())
+    before = json.dumps(found["figures"])
+    found["figures"] |= {
+        "profiles": len(canonical),
+        "profiles_equal": sum(_equal(answer, canonical[0]) for answer in canonical),
+    }
+    table = re.compile(re.escape(_IDENTITY_HEAD) + r"\n(?:\|.*\n)+")
+    text = table.sub(lambda _old: _identity_table(canonical, fast) + "\n", report.read_text())
+    report.write_text(text.replace(before, json.dumps(found["figures"])))
+    stored.write_text(json.dumps(found, indent=1) + "\n")
+    print(json.dumps(found["figures"]))
+
+
 def _markdown(
     models: dict[str, float],
     speed: dict[str, dict[str, float]],
@@ -349,13 +383,6 @@ def _markdown(
         f" {row['canonical'] * PRESETS[name].iterations * PRESETS[name].crops / 32:.0f} |"
         for name, row in speed.items()
     )
-    drafts = {id(profile): draft for profile, draft in zip(filter(_is_here, USED_PROFILES), fast, strict=False)}
-    profile_rows = "\n".join(
-        f"| {' '.join(f'{key}={value}' for key, value in profile.items())} | {len(answer)} |"
-        f" {'yes' if _equal(answer, canonical[0]) else 'NO'} |"
-        f" {('yes' if _equal(drafts[id(profile)], fast[0]) else 'no') if id(profile) in drafts else '-'} |"
-        for profile, answer in zip(USED_PROFILES, canonical, strict=True)
-    )
     key_rows = []
     for kind, rows in wrong["rows"].items():
         ratios, alike = np.array(rows).T
@@ -370,9 +397,7 @@ scheme gave {figures["paper_v1_distinct_z_of_4000"]} for {PAPER_KEYS:,} keys of 
 **Identity.** {len(PROFILE_RECIPES)} recipes in processes of their own, two at once, under what a machine may force upon
 its kernels: digests of pixels and of the last latent, compared with the first row's.
 
-| profile | recipes | canonical equal | fast (stock kernels) equal |
-|---|---|---|---|
-{profile_rows}
+{_identity_table(canonical, fast)}
 
 **Wrong keys** against the true work ({SMALL.side} px, {SMALL.iterations} iterations); the right key came out
 {"identical" if wrong["same"] else "DIFFERENT"}.

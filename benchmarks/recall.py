@@ -22,11 +22,13 @@ import numpy.typing as npt
 from scipy.stats import norm
 
 from provenance.hashing.code import HashCode
+from provenance.hashing.descriptor import CROPS, DESCRIPTOR, Vectors
+from provenance.hashing.descriptor import distances as descriptor_distances
 from provenance.hashing.hasher import HASHERS
 from provenance.images.align import Features, align_features, features
 from provenance.images.decode import decode
 from provenance.images.edits import SITE, THORN, apply
-from provenance.matching.policy import POLICIES
+from provenance.matching.policy import DESCRIPTOR_POLICY, POLICIES, Policy
 from provenance.matching.verify import PairKind, verify_features
 from provenance.training.pictures import encoded_pictures
 
@@ -149,9 +151,10 @@ def register(registry: Sequence[tuple[str, bytes]]) -> dict[int, set[int]]:
     _STATE.files = list(registry)
     with ProcessPoolExecutor(os.cpu_count()) as pool:
         coded = list(pool.map(_hash, range(len(registry)), chunksize=32))
-    _STATE.codes = {name: np.stack([codes[name][0] for codes in coded]) for name in HASHERS}
+    _STATE.codes = {name: np.stack([codes[name][0] for codes, _ in coded]) for name in HASHERS}
+    _STATE.descriptors = np.stack([vectors for _, vectors in coded])
     kin: dict[int, set[int]] = defaultdict(set)
-    for one, other in _twins(coded):
+    for one, other in _twins([codes for codes, _ in coded]):
         kin[one].add(other)
         kin[other].add(one)
     return kin
@@ -160,14 +163,20 @@ def register(registry: Sequence[tuple[str, bytes]]) -> dict[int, set[int]]:
 class _State:
     files: list[tuple[str, bytes]]
     codes: dict[str, Codes]
+    descriptors: Vectors
 
 
 _STATE = _State()
 
 
-def _hash(index: int) -> dict[str, Codes]:
+def _hash(index: int) -> tuple[dict[str, Codes], Vectors]:
     pixels = decode(_STATE.files[index][1]).pixels
-    return {name: np.stack([_words(code) for code in hasher.hash_dihedral(pixels)]) for name, hasher in HASHERS.items()}
+    codes = {
+        name: np.stack([_words(code) for code in hasher.hash_dihedral(pixels)]) for name, hasher in HASHERS.items()
+    }
+    vectors = DESCRIPTOR.describe_crops(pixels)
+    # One that is too simple is near to nothing.
+    return codes, np.zeros((len(CROPS), DESCRIPTOR.width), np.float32) if vectors is None else vectors
 
 
 def _nearest(variants: Codes, stored: Codes) -> npt.NDArray[np.uint16]:
@@ -203,18 +212,32 @@ def look_up(edited: npt.NDArray[np.uint8]) -> tuple[dict[str, npt.NDArray[np.uin
         Its distance to every registered picture for each hash, and the pictures that verification takes for its source.
     """
     distances: dict[str, npt.NDArray[np.uint16]] = {}
-    best: dict[int, float] = {}
+    rarity: dict[int, tuple[float, float]] = {}
     for name, hasher in HASHERS.items():
         variants = np.stack([_words(code) for code in hasher.hash_dihedral(edited)])
-        found = _nearest(variants, _STATE.codes[name])
-        distances[name] = found
-        radius = POLICIES[name].candidate_radius
-        for index in np.flatnonzero(found <= radius):
-            nearness = int(found[index]) / radius
-            best[int(index)] = min(best.get(int(index), 9.0), nearness)
-    candidates = sorted(best, key=lambda index: (best[index], index))[:VERIFIED_AT_MOST]
+        distances[name] = _nearest(variants, _STATE.codes[name])
+        _note(rarity, POLICIES[name], distances[name])
+    vectors = DESCRIPTOR.describe_query(edited)
+    if vectors is not None:
+        _note(rarity, DESCRIPTOR_POLICY, least_distances(vectors, _STATE.descriptors))
+    candidates = sorted(rarity, key=lambda index: (rarity[index], index))[:VERIFIED_AT_MOST]
     described = features(edited)
     return distances, [i for i in candidates if verify_features(described, _described(i)).kind == PairKind.VERIFIED]
+
+
+def _note(rarity: dict[int, tuple[float, float]], policy: Policy, found: npt.NDArray[Any]) -> None:
+    """Keep for each picture within the candidate radius how rare it is that strangers come so near."""
+    for index in np.flatnonzero(found <= policy.candidate_radius):
+        rare = policy.rarity(int(found[index]))
+        rarity[int(index)] = min(rarity.get(int(index), rare), rare)
+
+
+def least_distances(vectors: Vectors, registered: Vectors) -> npt.NDArray[np.int64]:
+    """Return int64 ``[N]``: how far the nearest of a query's vectors is from the nearest of each picture's,
+    float32 ``[N, crops, 256]``."""
+    count, crops, width = registered.shape
+    found = descriptor_distances(vectors, registered.reshape(-1, width)).reshape(-1, count, crops)
+    return np.asarray(found.min((0, 2)), np.int64)
 
 
 def _ask(job: tuple[int, str, int]) -> _Query:

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from provenance.hashing.code import Fingerprint, HashCode
+from provenance.hashing.dinohash import house_hasher
 from provenance.hashing.pdq import Pdq
 from provenance.hashing.phash import PHash
 
@@ -42,4 +43,4 @@ class Hasher(Protocol):
         """Return the codes of the picture's eight variants in the order of ``dihedral.TRANSFORMS``."""
 
 
-HASHERS: dict[str, Hasher] = {hasher.algorithm: hasher for hasher in (Pdq(), PHash())}
+HASHERS: dict[str, Hasher] = {hasher.algorithm: hasher for hasher in (Pdq(), PHash(), house_hasher())}

@@ -18,6 +18,7 @@ from typing import Any
 from scipy.special import betaincinv
 
 from provenance.hashing.code import chance_fpr
+from provenance.hashing.descriptor import COSINE_STEPS, DESCRIPTOR
 
 _CURVES = Path(__file__).parent / "curves"
 _CONFIDENCE = 0.95
@@ -33,13 +34,14 @@ class FalseMatchRate:
     Attributes:
         measured: share of the measured impostor pairs, 0..1; 0 where none came so near.
         upper_bound: one-sided 95 % Clopper-Pearson bound on the true share, 0..1.
-        binomial: what fair and independent bits would give (theoretical), times the variants searched, 0..1.
+        binomial: what fair and independent bits would give (theoretical), times the variants searched, 0..1; None for
+            what has no bits.
         pairs: impostor pairs measured.
     """
 
     measured: float
     upper_bound: float
-    binomial: float
+    binomial: float | None
     pairs: int
 
 
@@ -49,19 +51,20 @@ class ExpectedFalseCandidates:
 
     measured: float
     upper_bound: float
-    binomial: float
+    binomial: float | None
 
 
 @dataclass(frozen=True)
 class Policy:
-    """How codes of one algorithm are judged.
+    """How codes of one algorithm are judged, or vectors: their distance is 1 - cosine in thousandths, rounded.
 
     Attributes:
         algorithm: versioned id.
-        length: bits of a code.
+        length: bits of a code; of vectors, the largest distance.
         candidate_radius: distance up to which verification looks at a pair.
         near_radius: distance up to which a pair counts as near by itself (published or usual threshold).
         source: where ``near_radius`` is from.
+        bits: whether distances count bits.
     """
 
     algorithm: str
@@ -69,6 +72,7 @@ class Policy:
     candidate_radius: int
     near_radius: int
     source: str
+    bits: bool = True
 
     def false_match_rate(self, tau: int) -> FalseMatchRate:
         """Return the rate at which different pictures come within ``tau`` (0..length)."""
@@ -78,7 +82,7 @@ class Policy:
         return FalseMatchRate(
             measured=within / pairs,
             upper_bound=bound,
-            binomial=min(1.0, _VARIANTS * chance_fpr(self.length, tau)),
+            binomial=min(1.0, _VARIANTS * chance_fpr(self.length, tau)) if self.bits else None,
             pairs=pairs,
         )
 
@@ -88,11 +92,16 @@ class Policy:
         return ExpectedFalseCandidates(
             measured=registry_size * rate.measured,
             upper_bound=registry_size * rate.upper_bound,
-            binomial=registry_size * rate.binomial,
+            binomial=None if rate.binomial is None else registry_size * rate.binomial,
         )
 
+    def rarity(self, distance: int) -> tuple[float, float]:
+        """Return how rare it is that different pictures come so near: what comes first is looked at first, whichever
+        algorithm found it."""
+        return self.false_match_rate(distance).measured, distance / self.candidate_radius
 
-def derived(algorithm: str, length: int) -> Policy:
+
+def derived(algorithm: str, length: int, *, bits: bool = True) -> Policy:
     """Return the policy that an algorithm's own curve gives.
 
     The radii are the largest at which at most one in ten thousand impostor pairs is a candidate, and at most one in a
@@ -106,6 +115,7 @@ def derived(algorithm: str, length: int) -> Policy:
         candidate_radius=candidate,
         near_radius=near,
         source=f"measured: at most {NEAR_RATE:g} of {pairs:,} pairs of different pictures",
+        bits=bits,
     )
 
 
@@ -137,5 +147,8 @@ POLICIES: dict[str, Policy] = {
             near_radius=8,
             source="usual for pHash: 8 of 64",
         ),
+        derived("dinohash-house-v1", 96),
     )
 }
+
+DESCRIPTOR_POLICY = derived(DESCRIPTOR.algorithm, COSINE_STEPS, bits=False)

@@ -90,6 +90,14 @@ MODELS: dict[str, Model] = {
             file="text-image.safetensors",
         ),
         Model(
+            name="copy-hash",
+            purpose="dinohash-house-v1: a picture and its edited copies get nearly the same bits",
+            architecture="EfficientNet-Lite0, generalised-mean pooling, 256 numbers and 96 bits",
+            licence="see copy-hash.md beside the file",
+            origin="trained for this package by provenance.training.copy_detection",
+            file="copy-hash.safetensors",
+        ),
+        Model(
             name="vqgan-f16-16384",
             purpose="paints artworks, published tier",
             architecture="VQGAN, f = 16, 16,384 codes of 256 numbers, ImageNet",

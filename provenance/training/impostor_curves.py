@@ -4,7 +4,7 @@
 
 Every picture is compared with every later one as the site's search does it: the eight dihedral variants of the query
 against the stored code, the smallest distance counts. Pairs of files with equal pixels, and pairs that verification
-finds to share pixels, are not impostors and are left out; they are looked for among all pairs nearer than ``SUSPECT``.
+finds to share pixels, are not impostors and are left out; they are looked for among the nearest pairs.
 Then edited copies of ``COPIED`` of the pictures are compared with their sources. An algorithm that was learnt is
 measured on the part of Flickr8k and Caltech 101 that is for tuning, any other on the tuning half. Writes
 ``provenance/matching/curves/<algorithm>.json``.
@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,7 @@ import numpy.typing as npt
 from rich.progress import track
 
 from provenance.hashing.code import HashCode, hamming
+from provenance.hashing.descriptor import COSINE_STEPS, DESCRIPTOR, distances
 from provenance.hashing.hasher import HASHERS, Hasher
 from provenance.images.align import align
 from provenance.images.decode import decode
@@ -32,11 +34,11 @@ from provenance.training.pictures import Part, encoded_pictures, part_of
 
 CURVES = Path(__file__).resolve().parent.parent / "matching" / "curves"
 ARCHIVES = ("flickr8k.tar", "caltech101.tar")
-LEARNT = ("dinohash-house-v1",)
+LEARNT = ("dinohash-house-v1", "copy-descriptor-v1")
 EDITS = tuple(dict.fromkeys((*DINOHASH_STACKS, *THORN, *SITE)))
-COPIED = 400
-# As a fraction of the code's length: pairs this near are looked at before they count as impostors.
-SUSPECT = 0.25
+COPIED = 60
+# As a fraction of all pairs: the nearest are looked at before they count as impostors.
+SUSPECTS = 2e-4
 SHARED_INLIERS = 20
 
 
@@ -49,9 +51,12 @@ class _Codes:
 def main() -> None:
     """Measure and write the curves of the algorithms named."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("algorithms", nargs="+", choices=tuple(HASHERS))
+    parser.add_argument("algorithms", nargs="+", choices=(*HASHERS, DESCRIPTOR.algorithm))
     for algorithm in parser.parse_args().algorithms:
-        measure(algorithm)
+        if algorithm == DESCRIPTOR.algorithm:
+            measure_descriptor()
+        else:
+            measure(algorithm)
 
 
 def measure(algorithm: str) -> None:
@@ -77,53 +82,101 @@ def measure(algorithm: str) -> None:
                 kept.append(data)
                 codes.stored.append(stored)
                 codes.queries.append(queries)
-    matrix = _nearest(codes)
+    _write(
+        algorithm,
+        hasher.length,
+        names,
+        kept,
+        _nearest(codes),
+        _copies(kept, lambda row, pixels: _least(hasher, codes.stored[row], pixels)),
+    )
+
+
+def measure_descriptor() -> None:
+    """Measure the descriptor, as the site compares it: parts of the query with parts of the registered picture."""
+    seen: dict[str, tuple[str, bytes]] = {}
+    stored, queries = [], []
+    for archive in ARCHIVES:
+        for name, data in encoded_pictures(archive, held_out=True):
+            if part_of(name) == Part.TUNE:
+                picture = decode(data)
+                crops = DESCRIPTOR.describe_crops(picture.pixels)
+                if crops is not None and picture.pixel_sha256 not in seen:
+                    seen[picture.pixel_sha256] = (name, data)
+                    stored.append(crops)
+                    # The query's parts are the first of the registered picture's.
+                    queries.append(crops[:2])
+    many = np.concatenate(stored)
+    nearest = [distances(query, many).min(0).reshape(len(stored), -1).min(1) for query in queries]
+
+    def least(row: int, pixels: npt.NDArray[np.uint8]) -> int:
+        found = DESCRIPTOR.describe_query(pixels)
+        return COSINE_STEPS if found is None else int(distances(found, stored[row]).min())
+
+    names, kept = [name for name, _ in seen.values()], [data for _, data in seen.values()]
+    _write(
+        DESCRIPTOR.algorithm,
+        COSINE_STEPS,
+        names,
+        kept,
+        np.array(nearest, np.uint16),
+        _copies(kept, least),
+    )
+
+
+def _write(
+    algorithm: str,
+    length: int,
+    names: list[str],
+    kept: list[bytes],
+    matrix: npt.NDArray[np.uint16],
+    copies: dict[str, list[int]],
+) -> None:
+    """Leave out pairs that share pixels, and write the curve."""
     upper = np.triu(np.ones(matrix.shape, dtype=bool), 1)
-    copies = [
+    # So many of the nearest are looked at: where the thresholds will be.
+    suspect = np.sort(matrix[upper])[int(SUSPECTS * upper.sum())]
+    shared = [
         (int(i), int(j))
-        for i, j in zip(*np.nonzero(upper & (matrix <= int(SUSPECT * hasher.length))), strict=True)
+        for i, j in zip(*np.nonzero(upper & (matrix <= suspect)), strict=True)
         if _share_pixels(kept[i], kept[j])
     ]
-    for i, j in copies:
+    for i, j in shared:
         upper[i, j] = False
-    histogram = np.bincount(matrix[upper], minlength=hasher.length + 1)
-    plain = np.bincount(_nearest(codes, dihedral=False)[upper], minlength=histogram.size)
+    histogram = np.bincount(matrix[upper], minlength=length + 1)
     curve: dict[str, Any] = {
         "algorithm": algorithm,
-        "length": hasher.length,
+        "length": length,
         "pictures": len(names),
         "pairs": int(histogram.sum()),
-        "data": f"tuning {'part' if learnt else 'half'} of Flickr8k (re-encoded at 224x224) and Caltech 101, usable"
-        " pictures, distinct pixels",
+        "data": f"tuning {'part' if algorithm in LEARNT else 'half'} of Flickr8k (re-encoded at 224x224) and Caltech"
+        " 101, usable pictures, distinct pixels",
         "command": f"python -m provenance.training.impostor_curves {algorithm}",
-        "excluded_pairs_that_share_pixels": sorted([names[i], names[j]] for i, j in copies),
+        "excluded_pairs_that_share_pixels": sorted([names[i], names[j]] for i, j in shared),
         "histogram": histogram.tolist(),
-        "histogram_without_dihedral": plain.tolist(),
-        "copies": _copies(hasher, kept, codes),
+        "copies": copies,
     }
     CURVES.mkdir(exist_ok=True)
     (CURVES / f"{algorithm}.json").write_text(json.dumps(curve) + "\n")
-    below = np.cumsum(histogram)
-    print(algorithm, curve["pairs"], "pairs;", len(copies), "left out;", [int(v) for v in below[:100:4]])
+    print(algorithm, curve["pairs"], "pairs;", len(shared), "left out; within", suspect, int(histogram[:suspect].sum()))
 
 
-def _copies(hasher: Hasher, kept: list[bytes], codes: _Codes) -> dict[str, list[int]]:
-    """Return for each edit the histogram of the distances of copies to their sources."""
+def _copies(kept: list[bytes], least: Callable[[int, npt.NDArray[np.uint8]], int]) -> dict[str, list[int]]:
+    """Return for each edit the distances of copies to their sources, ascending."""
     rows = np.linspace(0, len(kept) - 1, min(COPIED, len(kept))).astype(int)
 
-    def distances(row: int) -> list[int]:
+    def all_edits(row: int) -> list[int]:
         pixels = decode(kept[row]).pixels
-        stored = HashCode(hasher.algorithm, codes.stored[row], hasher.length)
-        return [
-            min(hamming(code, stored) for code in hasher.hash_dihedral(apply(edit, pixels, int(row)))) for edit in EDITS
-        ]
+        return [least(int(row), apply(edit, pixels, int(row))) for edit in EDITS]
 
     with ThreadPoolExecutor() as pool:
-        found = np.array(list(track(pool.map(distances, rows), total=len(rows))))
-    return {
-        edit: np.bincount(column, minlength=hasher.length + 1).tolist()
-        for edit, column in zip(EDITS, found.T, strict=True)
-    }
+        found = np.array(list(track(pool.map(all_edits, rows), total=len(rows))))
+    return {edit: np.sort(column).tolist() for edit, column in zip(EDITS, found.T, strict=True)}
+
+
+def _least(hasher: Hasher, stored: bytes, pixels: npt.NDArray[np.uint8]) -> int:
+    code = HashCode(hasher.algorithm, stored, hasher.length)
+    return min(hamming(variant, code) for variant in hasher.hash_dihedral(pixels))
 
 
 def _hash(hasher: Hasher, data: bytes) -> tuple[str, bytes, list[bytes]]:
@@ -133,12 +186,12 @@ def _hash(hasher: Hasher, data: bytes) -> tuple[str, bytes, list[bytes]]:
     return picture.pixel_sha256, fingerprint.code.bits, variants
 
 
-def _nearest(codes: _Codes, *, dihedral: bool = True) -> npt.NDArray[np.uint16]:
+def _nearest(codes: _Codes) -> npt.NDArray[np.uint16]:
     """Return uint16 [N,N]: the distance of query i's nearest variant to the stored code j."""
     stored = np.stack([_words(code) for code in codes.stored])
     result = np.empty((len(stored), len(stored)), dtype=np.uint16)
     for row, variants in enumerate(codes.queries):
-        packed = np.stack([_words(code) for code in variants[: 8 if dihedral else 1]])
+        packed = np.stack([_words(code) for code in variants])
         counts = np.bitwise_count(packed[:, None, :] ^ stored[None, :, :]).sum(axis=2, dtype=np.uint16)
         result[row] = counts.min(axis=0)
     return result

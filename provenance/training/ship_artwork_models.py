@@ -8,28 +8,23 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
-from torch import Tensor
 
-from provenance.models.catalogue import SUMS, WEIGHTS
+from provenance.models.catalogue import WEIGHTS
 from provenance.models.small_vqgan import SmallVQGAN
 from provenance.models.text_image import ImageTower, TextTower
 from provenance.training.artwork_figures import reconstruction, retrieval
 from provenance.training.artwork_pictures import load_pictures
+from provenance.training.shipping import LICENCE, count, rounded, save, write_sums
 
 _DATA = """Photographs and captions of Flickr8k (8,091 pictures, five captions each; for research, not for
 commercial use; the rights to the photographs are their owners'), Caltech-101 (3,462 pictures, CC BY 4.0), 169 pictures
 made by GPT-4o (CC BY 4.0) and about 770 cut from sheets made by Stable Diffusion 1.5 (MIT). Held out and never trained
 on: the thousand photographs of Flickr8k whose names have the smallest SHA-256, and one picture in ten of the rest
 (`provenance/training/artwork_pictures.py`)."""
-
-_LICENCE = """Apache-2.0 for our part, as the rest of the product. Trained in part on pictures for research use: see the
-data before using the weights commercially."""
 
 _VQGAN_CARD = """# small-vqgan
 
@@ -96,53 +91,36 @@ def main() -> None:
 
     vqgan, image, text = SmallVQGAN(), ImageTower(), TextTower(words["vocabulary"])
     # What is measured is what is shipped: rounded to float16.
-    vqgan.load_state_dict(_rounded(trained["net"]))
-    image.load_state_dict(_rounded(student["net"]))
-    text.load_state_dict(_rounded(words["net"]))
+    vqgan.load_state_dict(rounded(trained["net"]))
+    image.load_state_dict(rounded(student["net"]))
+    text.load_state_dict(rounded(words["net"]))
     figures = reconstruction(vqgan, image, pictures, 200)
     recall = retrieval(image, text, pictures)
     print(json.dumps({**figures, **recall}))
 
-    _save("small-vqgan", vqgan.state_dict(), {})
-    _save(
+    save("small-vqgan", vqgan.state_dict(), {})
+    save(
         "text-image",
         {f"image.{k}": v for k, v in image.state_dict().items()}
         | {f"text.{k}": v for k, v in text.state_dict().items()},
         {"vocabulary": json.dumps(text.vocabulary)},
     )
-    common = {"data": _DATA, "licence": _LICENCE}
+    common = {"data": _DATA, "licence": LICENCE}
     (WEIGHTS / "small-vqgan.md").write_text(
         _VQGAN_CARD.format(
-            parameters=_count(vqgan), steps=trained["step"], used=figures["codes_used"], **figures, **common
+            parameters=count(vqgan), steps=trained["step"], used=figures["codes_used"], **figures, **common
         )
     )
     (WEIGHTS / "text-image.md").write_text(
         _TEXT_IMAGE_CARD.format(
-            parameters=_count(image) + _count(text),
+            parameters=count(image) + count(text),
             words=len(text.vocabulary),
             student_steps=student["step"],
             **recall,
             **common,
         )
     )
-    sums = [
-        f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {file.name}\n"
-        for file in sorted(WEIGHTS.glob("*.safetensors"))
-    ]
-    (WEIGHTS / SUMS).write_text("".join(sums))
-
-
-def _rounded(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name: tensor.half().float() for name, tensor in tensors.items()}
-
-
-def _save(name: str, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
-    halves = {key: tensor.half().contiguous() for key, tensor in tensors.items()}
-    save_file(halves, WEIGHTS / f"{name}.safetensors", metadata)
-
-
-def _count(module: torch.nn.Module) -> int:
-    return sum(parameter.numel() for parameter in module.parameters())
+    write_sums()
 
 
 if __name__ == "__main__":

@@ -49,9 +49,9 @@ def test_hash_prints_every_algorithm(pictures: dict[str, Path]) -> None:
     assert done.exit_code == 0
     rows = json.loads(done.stdout)
     assert [row["algorithm"] for row in rows] == [*HASHERS, *HASHERS]
-    assert [row["usable"] for row in rows] == [True, True, False, False]
+    assert [row["usable"] for row in rows] == [True] * len(HASHERS) + [False] * len(HASHERS)
     assert len(rows[0]["hash"]) == 64
-    assert rows[2]["hash"] is None
+    assert rows[-1]["hash"] is None
 
 
 def test_hash_says_which_file_is_no_picture_and_does_the_others(pictures: dict[str, Path]) -> None:

@@ -18,7 +18,7 @@ from webapp.artworks.vault import keys_of
 from webapp.files import Area
 from webapp.jobs.models import Job
 from webapp.jobs.services import Progress, hold_claim
-from webapp.registry.fingerprints import fingerprints_of
+from webapp.registry.fingerprints import descriptors_of, fingerprints_of
 from webapp.registry.services import work_register
 
 
@@ -51,7 +51,7 @@ def artwork_run(*, artwork_id: uuid.UUID | str, job: Job, progress: Progress) ->
     progress("registering")
     data = png(made.pixels)
     picture = decode(data)
-    fingerprints = fingerprints_of(picture.pixels)
+    fingerprints, descriptors = fingerprints_of(picture.pixels), descriptors_of(picture.pixels)
     record = Record.of(recipe, made)
     with transaction.atomic():
         hold_claim(job=job)
@@ -64,6 +64,7 @@ def artwork_run(*, artwork_id: uuid.UUID | str, job: Job, progress: Progress) ->
             picture=picture,
             data=data,
             fingerprints=fingerprints,
+            descriptors=descriptors,
             title=artwork.title,
             visibility=artwork.visibility,
             registered_by=artwork.owner,

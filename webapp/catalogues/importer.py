@@ -30,7 +30,7 @@ from webapp.errors import ErrorCode, ProductError
 from webapp.files import Area, path_of, sha256_of
 from webapp.jobs.models import Job
 from webapp.jobs.services import Progress, hold_claim
-from webapp.registry.fingerprints import fingerprints_of, hashers_load
+from webapp.registry.fingerprints import descriptors_of, fingerprints_of, hashers_load
 from webapp.registry.models import Work
 from webapp.registry.services import WorkDetails, WorkDraft, work_draft, works_alike
 
@@ -67,10 +67,11 @@ def import_run(*, import_id: uuid.UUID | str, job: Job, progress: Progress) -> b
         _finish(catalogue_import, job)
         return True
     total = catalogue_import.rows.count()
-    until = time.monotonic() + SLICE_SECONDS
+    began, before = time.monotonic(), total - pending.count()
     with _Pictures(catalogue_import) as pictures:
         while True:
-            progress("pictures", total - pending.count(), total, _so_far(catalogue_import))
+            done = total - pending.count()
+            progress("pictures", done, total, _so_far(catalogue_import, done - before, time.monotonic() - began))
             chunk = _next_chunk(pending)
             if not chunk:
                 _finish(catalogue_import, job)
@@ -80,7 +81,7 @@ def import_run(*, import_id: uuid.UUID | str, job: Job, progress: Progress) -> b
                 # Handing back forgives the losses, so that several such rows do not add up to a failed import.
                 return False
             _do_chunk(catalogue_import, chunk, pictures, job)
-            if time.monotonic() >= until:
+            if time.monotonic() >= began + SLICE_SECONDS:
                 return False
 
 
@@ -203,8 +204,13 @@ def _prepare(
 
 
 def _draft(row: ImportRow, data: bytes, picture: Picture) -> WorkDraft:
-    fingerprints = fingerprints_of(picture.pixels)
-    return work_draft(data=data, picture=picture, fingerprints=fingerprints, details=_details(row))
+    return work_draft(
+        data=data,
+        picture=picture,
+        fingerprints=fingerprints_of(picture.pixels),
+        descriptors=descriptors_of(picture.pixels),
+        details=_details(row),
+    )
 
 
 def _result(future: Future[WorkDraft]) -> WorkDraft | Refusal:
@@ -223,14 +229,16 @@ def _details(row: ImportRow) -> WorkDetails:
     return WorkDetails(**values)
 
 
-def _so_far(catalogue_import: CatalogueImport) -> str:
+def _so_far(catalogue_import: CatalogueImport, done: int, seconds: float) -> str:
+    """Say what became of the rows up to now, and how fast the last ones went."""
     counts = dict(catalogue_import.rows.order_by().values_list("state").annotate(Count("pk")))
     good = counts.get(RowState.REGISTERED, 0) + counts.get(RowState.VALID, 0)
-    return _("%(good)d new, %(duplicates)d duplicates, %(refused)d refused") % {
+    words = _("%(good)d new, %(duplicates)d duplicates, %(refused)d refused") % {
         "good": good,
         "duplicates": counts.get(RowState.DUPLICATE, 0),
         "refused": counts.get(RowState.FAILED, 0),
     }
+    return words + (_("; %(rate).1f pictures a second") % {"rate": done / seconds} if done else "")
 
 
 def _finish(catalogue_import: CatalogueImport, job: Job) -> None:

@@ -10,18 +10,23 @@ from typing import Any
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
+from provenance.hashing.descriptor import DESCRIPTOR
 from provenance.hashing.dihedral import TRANSFORMS
 from provenance.matching.index import Candidate
-from provenance.matching.policy import POLICIES, ExpectedFalseCandidates, FalseMatchRate, Policy
+from provenance.matching.policy import DESCRIPTOR_POLICY, POLICIES, ExpectedFalseCandidates, FalseMatchRate, Policy
 from webapp.checks.context import Context, EvidenceDraft, Near, Suspect
 from webapp.checks.models import EvidenceKind, Outcome
+from webapp.registry.descriptors import works_like
 from webapp.registry.search import registry_index
 
 # So many are verified, the nearest first: each costs a tenth of a second.
 MOST_VERIFIED = 20
 # Past this many look-alikes, of which a plain picture may have thousands, nobody is helped by one more.
 MOST_FOUND = 1000
+# The descriptor puts copies first: past these there is hardly one.
+MOST_LIKE = 50
 _MOST_LISTED = 20
+_POLICIES = {**POLICIES, DESCRIPTOR_POLICY.algorithm: DESCRIPTOR_POLICY}
 
 
 class SearchCandidates:
@@ -40,11 +45,16 @@ class SearchCandidates:
             found[algorithm] = index.search(codes, POLICIES[algorithm].candidate_radius, MOST_FOUND)
             for candidate in found[algorithm]:
                 near[candidate.id][algorithm] = Near(candidate.distance, candidate.variant)
+        if context.descriptors is not None:
+            like = works_like(context.descriptors, DESCRIPTOR_POLICY.candidate_radius, MOST_LIKE)
+            found[DESCRIPTOR.algorithm] = like
+            for candidate in like:
+                near[candidate.id][DESCRIPTOR.algorithm] = Near(candidate.distance, candidate.variant)
         context.suspects = rank(near)
         unverified = sum(1 for suspect in context.suspects[MOST_VERIFIED:] if suspect.is_near)
         drafts = []
         # An algorithm's place in POLICIES is its ordinal, whichever of them could be used.
-        for ordinal, (algorithm, policy) in enumerate(POLICIES.items()):
+        for ordinal, (algorithm, policy) in enumerate(_POLICIES.items()):
             if algorithm in found:
                 data = _figures(policy, found[algorithm], context.registry_size)
                 drafts.append(
@@ -63,39 +73,47 @@ class SearchCandidates:
 def rank(near: dict[uuid.UUID, dict[str, Near]]) -> list[Suspect]:
     """Return the candidates of all algorithms as one list, best first.
 
-    What counts is the least distance as a part of the algorithm's candidate radius; equals come in order of id.
+    What counts is how rare it is that different pictures come so near, under the algorithm where it is rarest; equals
+    come in order of id.
     """
 
-    def part(work_id: uuid.UUID) -> float:
-        return min(each.distance / POLICIES[name].candidate_radius for name, each in near[work_id].items())
+    def rarity(work_id: uuid.UUID) -> tuple[float, float]:
+        return min(_POLICIES[name].rarity(each.distance) for name, each in near[work_id].items())
 
     return [
         Suspect(
             work_id,
             near[work_id],
-            any(each.distance <= POLICIES[name].near_radius for name, each in near[work_id].items()),
+            any(each.distance <= _POLICIES[name].near_radius for name, each in near[work_id].items()),
         )
-        for work_id in sorted(near, key=lambda work_id: (part(work_id), work_id))
+        for work_id in sorted(near, key=lambda work_id: (rarity(work_id), work_id))
     ]
 
 
 def near_figures(near: dict[str, Near]) -> dict[str, Any]:
     """Return the JSON of how near a candidate is under each algorithm."""
     return {
-        algorithm: {"distance": each.distance, "variant": TRANSFORMS[each.variant]} for algorithm, each in near.items()
+        algorithm: {"distance": each.distance, "variant": _variants(algorithm)[each.variant]}
+        for algorithm, each in near.items()
     }
+
+
+def _variants(algorithm: str) -> tuple[str, ...]:
+    """Return what of the picture was looked for, in the order of the query's codes or vectors."""
+    return ("whole", "middle") if algorithm == DESCRIPTOR.algorithm else TRANSFORMS
 
 
 def _figures(policy: Policy, found: list[Candidate], registry_size: int) -> dict[str, Any]:
     best = found[0].distance if found else None
+    variants = _variants(policy.algorithm)
     return {
         "algorithm": policy.algorithm,
-        "bits": policy.length,
+        "bits" if policy.bits else "largest_distance": policy.length,
         "candidate_radius": policy.candidate_radius,
         "near_radius": policy.near_radius,
         "near_radius_source": policy.source,
         "found": len(found),
-        "found_is_all": len(found) < MOST_FOUND,
+        "found_is_all": len(found) < (MOST_FOUND if policy.bits else MOST_LIKE),
         "near": sum(1 for candidate in found if candidate.distance <= policy.near_radius),
         "best_distance": best,
         "registry_size": registry_size,
@@ -104,7 +122,7 @@ def _figures(policy: Policy, found: list[Candidate], registry_size: int) -> dict
             **({"at_best_distance": _expected(policy, registry_size, best)} if best is not None else {}),
         },
         "listed": [
-            {"work": str(candidate.id), "distance": candidate.distance, "variant": TRANSFORMS[candidate.variant]}
+            {"work": str(candidate.id), "distance": candidate.distance, "variant": variants[candidate.variant]}
             for candidate in found[:_MOST_LISTED]
         ],
     }
@@ -116,8 +134,8 @@ def _expected(policy: Policy, registry_size: int, tau: int) -> dict[str, Any]:
     rate: FalseMatchRate = policy.false_match_rate(tau)
     return {
         "distance": tau,
-        **{name: _rounded(value) for name, value in asdict(expected).items()},
-        "binomial_is_theoretical": True,
+        **{name: _rounded(value) for name, value in asdict(expected).items() if value is not None},
+        **({"binomial_is_theoretical": True} if policy.bits else {}),
         "measured_pairs": rate.pairs,
     }
 
@@ -128,6 +146,8 @@ def _rounded(value: float) -> float:
 
 
 def _summary(policy: Policy, found: list[Candidate]) -> str:
+    if not policy.bits:
+        return _summary_of_likes(policy, found)
     name = {"algorithm": policy.algorithm, "radius": policy.candidate_radius, "bits": policy.length}
     if not found:
         return _("%(algorithm)s: no registered work differs in %(radius)d of %(bits)d bits or fewer.") % name
@@ -138,3 +158,16 @@ def _summary(policy: Policy, found: list[Candidate]) -> str:
         "%(best)d. A look-alike is not a match; verification decides.",
         len(found),
     ) % {**name, "n": len(found), "best": found[0].distance}
+
+
+def _summary_of_likes(policy: Policy, found: list[Candidate]) -> str:
+    name = {"algorithm": policy.algorithm, "least": 1 - policy.candidate_radius / 1000}
+    if not found:
+        return _("%(algorithm)s: no registered work is like this picture by %(least).2f of 1 or more.") % name
+    return ngettext(
+        "%(algorithm)s: %(n)d registered work is like this picture by %(least).2f of 1 or more, at most by "
+        "%(best).2f. A look-alike is not a match; verification decides.",
+        "%(algorithm)s: %(n)d registered works are like this picture by %(least).2f of 1 or more, at most by "
+        "%(best).2f. A look-alike is not a match; verification decides.",
+        len(found),
+    ) % {**name, "n": len(found), "best": 1 - found[0].distance / 1000}

@@ -10,6 +10,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from provenance.matching.changes import Change
+from provenance.matching.policy import POLICIES
 from webapp.checks.models import Evidence, EvidenceKind, Outcome
 from webapp.checks.selectors import SeenCheck, Viewer, evidence_of, work_picture_visible
 from webapp.checks.storage import has_renditions
@@ -141,47 +142,47 @@ def _exact(data: dict[str, Any]) -> Content:
 def _candidates(data: dict[str, Any]) -> Content:
     expected = data["expected_false"]
     figures = expected.get("at_best_distance", expected["at_candidate_radius"])
+    # Of hashes the distance counts bits; of descriptors it is 1 - cosine in thousandths.
+    bits = "bits" in data
+    found = {"n": data["found"], "radius": data["candidate_radius"], "bits": data.get("bits", 0)}
     facts = [
         (
             _("Found"),
-            ngettext(
-                "%(n)d work within %(radius)d of %(bits)d bits",
-                "%(n)d works within %(radius)d of %(bits)d bits",
-                data["found"],
+            (
+                ngettext(
+                    "%(n)d work within %(radius)d of %(bits)d bits",
+                    "%(n)d works within %(radius)d of %(bits)d bits",
+                    data["found"],
+                )
+                % found
+                if bits
+                else ngettext("%(n)d work that is %(like)s", "%(n)d works that are %(like)s", data["found"])
+                % {"n": data["found"], "like": _like(data["candidate_radius"])}
             )
-            % {"n": data["found"], "radius": data["candidate_radius"], "bits": data["bits"]}
             + ("" if data["found_is_all"] else _(" or more")),
         )
     ]
     if data["listed"]:
-        best = data["listed"][0]
-        facts.append(
-            (
-                _("Nearest"),
-                _("%(n)d bits away (your picture %(variant)s)") % {"n": best["distance"], "variant": best["variant"]},
-            )
-        )
+        facts.append((_("Nearest"), _nearness(data["listed"][0], bits)))
+    near = _("%(n)d bits") % {"n": data["near_radius"]} if bits else _like(data["near_radius"])
+    within = _("%(n)d bits") % {"n": figures["distance"]} if bits else _like(figures["distance"])
     facts += [
-        (
-            _("Counts as near"),
-            _("%(n)d bits (%(source)s)") % {"n": data["near_radius"], "source": data["near_radius_source"]},
-        ),
+        (_("Counts as near"), f"{near} ({data['near_radius_source']})"),
         (
             _("To expect by chance"),
-            _("Within %(distance)d bits, among %(size)s works: %(measured)s; %(bound)s at most (95%% bound)")
+            _("Within %(distance)s, among %(size)s works: %(measured)s; %(bound)s at most (95%% bound)")
             % {
-                "distance": figures["distance"],
+                "distance": within,
                 "size": f"{data['registry_size']:,}",
                 "measured": how_often(figures["measured"]),
                 "bound": how_often(figures["upper_bound"]),
             },
         ),
         (_("Measured on"), _("%(n)s pairs of different pictures") % {"n": f"{figures['measured_pairs']:,}"}),
-        (
-            _("In theory"),
-            _("%(often)s, if bits were fair coins; they are not") % {"often": how_often(figures["binomial"])},
-        ),
     ]
+    if bits:
+        often = how_often(figures["binomial"])
+        facts.append((_("In theory"), _("%(often)s, if bits were fair coins; they are not") % {"often": often}))
     return (
         _("Look-alikes (%(algorithm)s)") % {"algorithm": data["algorithm"]},
         facts,
@@ -191,6 +192,18 @@ def _candidates(data: dict[str, Any]) -> Content:
             "pictures have been laid over each other."
         ),
     )
+
+
+def _nearness(near: dict[str, Any], bits: bool) -> str:
+    if bits:
+        return _("%(n)d bits away (your picture %(variant)s)") % {"n": near["distance"], "variant": near["variant"]}
+    part = _("the middle of your picture") if near["variant"] == "middle" else _("your whole picture")
+    return f"{_like(near['distance'])} ({part})"
+
+
+def _like(distance: int) -> str:
+    """Say a distance of descriptors, 1 - cosine in thousandths, as a likeness."""
+    return _("alike by %(value).2f of 1") % {"value": 1 - distance / 1000}
 
 
 _CHANGES = {
@@ -249,8 +262,7 @@ def _pair(data: dict[str, Any]) -> Content:
             )
         )
     for algorithm, near in data["distances"].items():
-        words = _("%(n)d bits away (your picture %(variant)s)") % {"n": near["distance"], "variant": near["variant"]}
-        facts.append((algorithm, words))
+        facts.append((algorithm, _nearness(near, bits=algorithm in POLICIES)))
     return (
         _("Side by side"),
         facts,

@@ -12,6 +12,7 @@ from django.db import transaction
 from django.utils.translation import gettext as _
 
 from provenance.hashing.code import Fingerprint, HashCode
+from provenance.hashing.descriptor import Vectors
 from provenance.images.decode import Picture
 from provenance.matching.verify import PairVerdict
 from webapp.checks.models import Check, EvidenceKind, Outcome
@@ -42,8 +43,9 @@ class Near:
     """How near a candidate is under one algorithm.
 
     Attributes:
-        distance: Hamming distance in bits, the least over the picture's eight variants.
-        variant: which of them has it, an index into ``provenance.hashing.dihedral.TRANSFORMS``.
+        distance: the least over the picture's eight variants, Hamming distance in bits; of descriptors over its parts,
+            1 - cosine in thousandths.
+        variant: which of them has it, an index into ``provenance.hashing.dihedral.TRANSFORMS`` or of the part.
     """
 
     distance: int
@@ -86,6 +88,7 @@ class Context:
         algorithms: part -> version; each examiner adds its own.
         picture: set by the step "decode".
         fingerprints: one of every algorithm; ``codes``: the eight variants, of the usable ones only.
+        descriptors: of the picture's parts, float32 ``[parts, 256]``; None where it is too simple.
         suspects: best first; ``pairs``: those of them that were verified, in that order.
         evidence: of the steps done so far.
     """
@@ -99,6 +102,7 @@ class Context:
     picture: Picture = field(init=False)
     fingerprints: list[Fingerprint] = field(default_factory=list)
     codes: dict[str, list[HashCode]] = field(default_factory=dict)
+    descriptors: Vectors | None = None
     suspects: list[Suspect] = field(default_factory=list)
     pairs: list[Pair] = field(default_factory=list)
     evidence: list[EvidenceDraft] = field(default_factory=list)

@@ -8,6 +8,7 @@ from django.conf import settings
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
+from provenance.hashing.descriptor import DESCRIPTOR
 from provenance.hashing.hasher import HASHERS
 from provenance.images.decode import DecodeError, Limits, decode, encode_jpeg, memory_limit, thumbnail
 from webapp import files
@@ -124,6 +125,8 @@ class TakeFingerprints:
                 "quality": round(fingerprint.quality, 4),
                 "usable": fingerprint.usable,
             }
+        context.descriptors = DESCRIPTOR.describe_query(picture.pixels)
+        context.algorithms["descriptor"] = DESCRIPTOR.algorithm
         height, width, _channels = picture.pixels.shape
         usable = len(context.codes)
         if not usable:

@@ -1,4 +1,4 @@
-"""Every hash of a picture, as it is registered."""
+"""Every hash and the descriptors of a picture, as it is registered."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from provenance.hashing.code import Fingerprint
+from provenance.hashing.descriptor import DESCRIPTOR, Vectors
 from provenance.hashing.hasher import HASHERS
 from webapp.jobs.processors import take_share_of_processors
 
@@ -19,8 +20,14 @@ def hashers_load() -> None:
     take_share_of_processors()
     for hasher in HASHERS.values():
         hasher.load()
+    DESCRIPTOR.load()
 
 
 def fingerprints_of(pixels: npt.NDArray[np.uint8]) -> list[Fingerprint]:
     """Return a picture's fingerprint under every algorithm, uint8 RGB ``[H, W, 3]``."""
     return [hasher.hash([pixels])[0] for hasher in HASHERS.values()]
+
+
+def descriptors_of(pixels: npt.NDArray[np.uint8]) -> Vectors | None:
+    """Return what is registered of a picture's descriptors, float32 ``[crops, 256]``; None for one too simple."""
+    return DESCRIPTOR.describe_crops(pixels)

@@ -1,4 +1,5 @@
-"""Hashes of a new algorithm for works that were registered before it: a job that anybody can kill and nobody restarts.
+"""Hashes or descriptors of a new algorithm for works that were registered before it, by a job that may be killed at any
+time and goes on by itself.
 
 Until it is done those works are found by the algorithms that they have; both versions are searched meanwhile.
 """
@@ -14,22 +15,22 @@ from os import cpu_count
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from provenance.hashing.code import Fingerprint
-from provenance.hashing.hasher import HASHERS, Hasher
+from provenance.hashing.descriptor import DESCRIPTOR
+from provenance.hashing.hasher import HASHERS
 from provenance.images.decode import DecodeError, Limits, decode
 from webapp import files
 from webapp.files import Area
 from webapp.jobs.models import FINAL_STATES, Job
-from webapp.jobs.processors import take_share_of_processors
 from webapp.jobs.services import Progress, hold_claim, job_create
+from webapp.registry.fingerprints import hashers_load
+from webapp.registry.models import Descriptor, Rehash, Work
 from webapp.registry.models import Fingerprint as FingerprintRow
-from webapp.registry.models import Rehash, Work
-from webapp.registry.services import fingerprint_row
+from webapp.registry.services import descriptor_rows, fingerprint_row
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +44,7 @@ def rehashes_begin() -> int:
     """Begin what is owed: one job for each algorithm that came after works did; return how many were begun."""
     begun = 0
     done = set(Rehash.objects.exclude(finished_at=None).values_list("algorithm", flat=True))
-    for algorithm in HASHERS:
+    for algorithm in (*HASHERS, DESCRIPTOR.algorithm):
         if algorithm not in done:
             begun += _begin(algorithm)
     return begun
@@ -81,10 +82,9 @@ def rehash_run(*, algorithm: str, job: Job, progress: Progress) -> bool:
         ClaimLost: another process does it now.
     """
     rehash = Rehash.objects.get(pk=algorithm)
-    if algorithm not in HASHERS:
+    if algorithm not in (*HASHERS, DESCRIPTOR.algorithm):
         # An older program does not know it: whoever does will begin it again.
         return True
-    hasher = HASHERS[algorithm]
     total = rehash.looked_at + _left(rehash).count()
     began, before = time.monotonic(), rehash.looked_at
     while True:
@@ -93,25 +93,19 @@ def rehash_run(*, algorithm: str, job: Job, progress: Progress) -> bool:
         note = _("%(rate).1f pictures a second") % {"rate": rate} if rate else ""
         progress("pictures", rehash.looked_at, total, note)
         works = list(_left(rehash).order_by("id")[:BATCH])
-        found = _hash_all(hasher, works)
+        found = _rows_of_all(algorithm, works)
         with transaction.atomic():
             hold_claim(job=job)
-            # A work may have been purged meanwhile; its row is held until this ends.
-            there = set(
-                Work.objects.select_for_update(of=("self",))
-                .filter(pk__in=[work.pk for work in works])
-                .values_list("pk", flat=True)
-            )
-            FingerprintRow.objects.bulk_create(
-                [
-                    fingerprint_row(work, print_)
-                    for work, print_ in zip(works, found, strict=True)
-                    if print_ is not None and print_.usable and work.pk in there
-                ],
-                ignore_conflicts=True,
-            )
-            rehash.hashed += sum(1 for print_ in found if print_ is not None and print_.usable)
-            rehash.too_simple += sum(1 for print_ in found if print_ is not None and not print_.usable)
+            # One may have been purged meanwhile; those that are there stay until this ends.
+            ids = [work.pk for work in works]
+            there = set(Work.objects.select_for_update().filter(pk__in=ids).values_list("pk", flat=True))
+            rows = [row for some in found for row in some or () if row.work_id in there]
+            hashes = [row for row in rows if isinstance(row, FingerprintRow)]
+            FingerprintRow.objects.bulk_create(hashes, ignore_conflicts=True)
+            vectors = [row for row in rows if isinstance(row, Descriptor)]
+            Descriptor.objects.bulk_create(vectors, ignore_conflicts=True)
+            rehash.hashed += sum(1 for some in found if some)
+            rehash.too_simple += found.count([])
             rehash.unreadable += found.count(None)
             if works:
                 rehash.after = works[-1].pk
@@ -126,22 +120,28 @@ def rehash_run(*, algorithm: str, job: Job, progress: Progress) -> bool:
 
 def _left(rehash: Rehash) -> QuerySet[Work]:
     """Return the works still to be hashed. Those registered from now on have every hash from the first."""
-    after = Q() if rehash.after is None else Q(id__gt=rehash.after)
-    return Work.objects.filter(after).exclude(fingerprints__algorithm=rehash.algorithm)
+    works = Work.objects.all() if rehash.after is None else Work.objects.filter(id__gt=rehash.after)
+    if rehash.algorithm == DESCRIPTOR.algorithm:
+        return works.exclude(descriptors__algorithm=rehash.algorithm)
+    return works.exclude(fingerprints__algorithm=rehash.algorithm)
 
 
-def _hash_all(hasher: Hasher, works: Sequence[Work]) -> list[Fingerprint | None]:
-    take_share_of_processors()
-    hasher.load()
+def _rows_of_all(algorithm: str, works: Sequence[Work]) -> list[list[FingerprintRow | Descriptor] | None]:
+    hashers_load()
     with ThreadPoolExecutor(cpu_count() or 1, thread_name_prefix="rehash") as pool:
-        return list(pool.map(lambda work: _hash(hasher, work), works))
+        return list(pool.map(lambda work: _rows_of(algorithm, work), works))
 
 
-def _hash(hasher: Hasher, work: Work) -> Fingerprint | None:
-    """Return a work's fingerprint; None where its file cannot be read any more."""
+def _rows_of(algorithm: str, work: Work) -> list[FingerprintRow | Descriptor] | None:
+    """Return the rows of a work, none for one that is too simple; None where its file cannot be read any more."""
+    limits = Limits(max_bytes=settings.UPLOAD_MAX_BYTES, max_pixels=settings.UPLOAD_MAX_PIXELS)
     try:
-        limits = Limits(max_bytes=settings.UPLOAD_MAX_BYTES, max_pixels=settings.UPLOAD_MAX_PIXELS)
-        return hasher.hash([decode(files.read(Area.WORKS, work.sha256), limits).pixels])[0]
+        pixels = decode(files.read(Area.WORKS, work.sha256), limits).pixels
     except (DecodeError, FileNotFoundError):
         log.warning("a work could not be hashed anew: %s", work.pk)
         return None
+    if algorithm == DESCRIPTOR.algorithm:
+        vectors = DESCRIPTOR.describe_crops(pixels)
+        return [] if vectors is None else [*descriptor_rows(work, vectors)]
+    (fingerprint,) = HASHERS[algorithm].hash([pixels])
+    return [fingerprint_row(work, fingerprint)] if fingerprint.usable else []

@@ -10,15 +10,17 @@ from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from pgvector import HalfVector
 
 from provenance.hashing.code import Fingerprint
+from provenance.hashing.descriptor import DESCRIPTOR, Vectors
 from provenance.images.decode import Picture
 from webapp import files
 from webapp.accounts.models import ApiKey, Organisation, User
 from webapp.accounts.services import audit
 from webapp.errors import ErrorCode, ProductError
 from webapp.files import Area, sha256_of
-from webapp.registry.models import HASH_COLUMNS, Deletion, Visibility, Work
+from webapp.registry.models import HASH_COLUMNS, Deletion, Descriptor, Visibility, Work
 from webapp.registry.models import Fingerprint as FingerprintRow
 from webapp.registry.renditions import Size, rendition_key, renditions_make
 from webapp.registry.storage import hold_files, quota_error, storage_used
@@ -46,6 +48,7 @@ class WorkDraft:
     width: int
     height: int
     fingerprints: Sequence[Fingerprint]
+    descriptors: Vectors | None
     renditions: Mapping[Size, bytes]
     details: WorkDetails
 
@@ -69,13 +72,19 @@ class Registration:
 
 
 def work_draft(
-    *, data: bytes, picture: Picture, fingerprints: Sequence[Fingerprint], details: WorkDetails
+    *,
+    data: bytes,
+    picture: Picture,
+    fingerprints: Sequence[Fingerprint],
+    descriptors: Vectors | None,
+    details: WorkDetails,
 ) -> WorkDraft:
     """Return the draft of a decoded picture. This makes its copies and digests and touches no database.
 
     Args:
         data: the file, byte for byte.
         fingerprints: one of each algorithm; those that are not usable are left out when it is registered.
+        descriptors: float32 ``[crops, 256]``, or None for a picture that is too simple.
     """
     height, width, _channels = picture.pixels.shape
     return WorkDraft(
@@ -86,6 +95,7 @@ def work_draft(
         width=width,
         height=height,
         fingerprints=fingerprints,
+        descriptors=descriptors,
         renditions=renditions_make(picture.pixels),
         details=details,
     )
@@ -144,6 +154,9 @@ def works_register(
         # One that says nothing of its picture would be near to every other such picture.
         if fingerprint.usable
     )
+    Descriptor.objects.bulk_create(
+        row for work, draft in made if draft.descriptors is not None for row in descriptor_rows(work, draft.descriptors)
+    )
     return registrations
 
 
@@ -154,6 +167,7 @@ def work_register(
     picture: Picture,
     data: bytes,
     fingerprints: Sequence[Fingerprint],
+    descriptors: Vectors | None,
     title: str,
     creator: str = "",
     licence: str = "",
@@ -170,7 +184,7 @@ def work_register(
         ValidationError: the details do not fit a work.
     """
     details = WorkDetails(title, creator, licence, source_url, external_id)
-    draft = work_draft(data=data, picture=picture, fingerprints=fingerprints, details=details)
+    draft = work_draft(data=data, picture=picture, fingerprints=fingerprints, descriptors=descriptors, details=details)
     (registration,) = works_register(
         organisation=organisation, drafts=[draft], registered_by=registered_by, visibility=visibility
     )
@@ -294,3 +308,11 @@ def fingerprint_row(work: Work, fingerprint: Fingerprint) -> FingerprintRow:
     code = fingerprint.code
     column = {HASH_COLUMNS[code.length]: code.bitstring()}
     return FingerprintRow(work=work, algorithm=code.algorithm, quality=fingerprint.quality, **column)
+
+
+def descriptor_rows(work: Work, vectors: Vectors) -> list[Descriptor]:
+    """Return the rows of a work's descriptors, float32 ``[crops, 256]``, not yet saved."""
+    return [
+        Descriptor(work=work, algorithm=DESCRIPTOR.algorithm, crop=crop, vector=HalfVector(vector))
+        for crop, vector in enumerate(vectors)
+    ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from provenance.hashing.hasher import HASHERS
-from provenance.matching.policy import POLICIES
+from provenance.matching.policy import CANDIDATE_RATE, NEAR_RATE, POLICIES
 
 
 def test_every_hash_has_a_policy_and_a_large_curve() -> None:
@@ -13,7 +13,7 @@ def test_every_hash_has_a_policy_and_a_large_curve() -> None:
     for algorithm, policy in POLICIES.items():
         assert policy.length == HASHERS[algorithm].length
         assert policy.near_radius < policy.candidate_radius < policy.length
-        assert policy.false_match_rate(0).pairs >= 10_000_000
+        assert policy.false_match_rate(0).pairs >= 1_000_000
 
 
 @pytest.mark.parametrize("algorithm", POLICIES)
@@ -41,6 +41,12 @@ def test_candidates_stay_few_in_a_large_registry(algorithm: str) -> None:
     assert 0 < expected.measured <= expected.upper_bound < 20
     double = policy.expected_false_candidates(200_000, policy.candidate_radius)
     assert double.measured == pytest.approx(2 * expected.measured)
+
+
+def test_our_own_radii_are_those_of_the_curve() -> None:
+    policy = POLICIES["dinohash-house-v1"]
+    for radius, rate in ((policy.candidate_radius, CANDIDATE_RATE), (policy.near_radius, NEAR_RATE)):
+        assert policy.false_match_rate(radius).measured <= rate < policy.false_match_rate(radius + 1).measured
 
 
 def test_the_binomial_is_no_measurement() -> None:

@@ -14,7 +14,6 @@ import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from PIL import Image
 
-from provenance.hashing.hasher import HASHERS
 from provenance.images import edits
 from provenance.images.decode import decode, encode_jpeg
 from tests.webapp.conftest import Cast
@@ -22,6 +21,7 @@ from webapp.accounts.models import Organisation
 from webapp.checks.models import Check
 from webapp.checks.services import check_submit
 from webapp.jobs.runner import execute
+from webapp.registry.fingerprints import descriptors_of, fingerprints_of
 from webapp.registry.models import Visibility, Work
 from webapp.registry.services import work_register
 
@@ -80,7 +80,8 @@ def register(cast: Cast) -> Register:
             organisation=organisation or cast.organisation,
             picture=picture,
             data=content,
-            fingerprints=[hasher.hash([picture.pixels])[0] for hasher in HASHERS.values()],
+            fingerprints=fingerprints_of(picture.pixels),
+            descriptors=descriptors_of(picture.pixels),
             title=name,
             visibility=visibility,
             registered_by=cast.owner,

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
+from provenance.hashing.descriptor import CROPS, DESCRIPTOR
 from provenance.hashing.hasher import HASHERS
 from provenance.images.decode import decode
 from tests.webapp.conftest import Cast
@@ -26,21 +27,23 @@ ALGORITHM = "phash-v1"
 pytestmark = pytest.mark.django_db
 
 
-def register_before(cast: Cast, *pictures: bytes) -> list[Work]:
+def register_before(cast: Cast, *pictures: bytes, algorithm: str = ALGORITHM) -> list[Work]:
     """Register pictures as a program does that does not know the algorithm yet."""
-    others = [hasher for name, hasher in HASHERS.items() if name != ALGORITHM]
-    Rehash.objects.bulk_create(Rehash(algorithm=hasher.algorithm, finished_at=timezone.now()) for hasher in others)
+    others = [hasher for name, hasher in HASHERS.items() if name != algorithm]
+    done = {*HASHERS, DESCRIPTOR.algorithm} - {algorithm}
+    Rehash.objects.bulk_create(Rehash(algorithm=each, finished_at=timezone.now()) for each in done)
     drafts = []
     for data in pictures:
         picture = decode(data)
         prints = [hasher.hash([picture.pixels])[0] for hasher in others]
-        drafts.append(work_draft(data=data, picture=picture, fingerprints=prints, details=WorkDetails(title="old")))
+        details = WorkDetails(title="old")
+        drafts.append(work_draft(data=data, picture=picture, fingerprints=prints, descriptors=None, details=details))
     made = works_register(organisation=cast.organisation, drafts=drafts, registered_by=None)
     return [registration.work for registration in made if registration.work is not None]
 
 
-def run_to_the_end() -> Rehash:
-    row = Rehash.objects.get(pk=ALGORITHM)
+def run_to_the_end(algorithm: str = ALGORITHM) -> Rehash:
+    row = Rehash.objects.get(pk=algorithm)
     assert row.job_id is not None
     while Job.objects.get(pk=row.job_id).state == JobState.QUEUED:
         execute(str(row.job_id))
@@ -50,7 +53,7 @@ def run_to_the_end() -> Rehash:
 
 def test_an_empty_registry_owes_nothing() -> None:
     assert rehashes_begin() == 0
-    assert {row.algorithm for row in Rehash.objects.all()} == set(HASHERS)
+    assert {row.algorithm for row in Rehash.objects.all()} == {*HASHERS, DESCRIPTOR.algorithm}
     assert not Rehash.objects.filter(finished_at=None).exists()
     assert not Job.objects.exists()
 
@@ -70,6 +73,19 @@ def test_old_works_get_the_new_hash(cast: Cast, monkeypatch: pytest.MonkeyPatch)
     (expected,) = HASHERS[ALGORITHM].hash([decode(jpeg(1)).pixels])
     assert hashed[works[1].pk] == expected.code.bitstring()
     assert rehashes_begin() == 0
+
+
+def test_old_works_get_descriptors(cast: Cast) -> None:
+    (work, _flat) = register_before(cast, jpeg(1), flat_png(), algorithm=DESCRIPTOR.algorithm)
+    assert rehashes_begin() == 1
+    row = run_to_the_end(DESCRIPTOR.algorithm)
+    assert (row.hashed, row.too_simple) == (1, 1)
+    expected = DESCRIPTOR.describe_crops(decode(jpeg(1)).pixels)
+    assert expected is not None
+    found = {each.crop: each.vector for each in work.descriptors.all()}
+    assert list(found) == list(range(len(CROPS)))
+    for crop, vector in found.items():
+        assert vector == pytest.approx(expected[crop], abs=1e-3)
 
 
 def test_a_process_killed_before_it_wrote_leaves_the_batch_to_the_next(

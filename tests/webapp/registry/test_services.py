@@ -19,6 +19,7 @@ from webapp import files
 from webapp.accounts.models import AuditEntry, Organisation
 from webapp.errors import ErrorCode, ProductError
 from webapp.files import Area
+from webapp.registry.fingerprints import descriptors_of, fingerprints_of
 from webapp.registry.models import Fingerprint, Work
 from webapp.registry.services import (
     Outcome,
@@ -35,18 +36,23 @@ from webapp.registry.storage import files_remove_unused, files_sweep, hold_files
 
 def draft(data: bytes, title: str = "A picture") -> WorkDraft:
     picture = decode(data)
-    prints = [hasher.hash([picture.pixels])[0] for hasher in HASHERS.values()]
-    return work_draft(data=data, picture=picture, fingerprints=prints, details=WorkDetails(title=title))
+    return work_draft(
+        data=data,
+        picture=picture,
+        fingerprints=fingerprints_of(picture.pixels),
+        descriptors=descriptors_of(picture.pixels),
+        details=WorkDetails(title=title),
+    )
 
 
 def register(organisation: Organisation, data: bytes, **details: Any) -> tuple[Work, bool]:
     picture = decode(data)
-    prints = [hasher.hash([picture.pixels])[0] for hasher in HASHERS.values()]
     return work_register(
         organisation=organisation,
         picture=picture,
         data=data,
-        fingerprints=prints,
+        fingerprints=fingerprints_of(picture.pixels),
+        descriptors=descriptors_of(picture.pixels),
         registered_by=None,
         **{"title": "A picture", **details},
     )

@@ -7,7 +7,6 @@ from django.contrib.auth.models import Group
 from django.core.files.uploadedfile import SimpleUploadedFile
 from skimage import data
 
-from provenance.hashing.hasher import HASHERS
 from provenance.images.decode import decode, encode_jpeg
 from provenance.images.edits import apply
 from tests.webapp.conftest import Cast, make_person
@@ -15,6 +14,7 @@ from webapp.accounts.models import User
 from webapp.checks.models import Check
 from webapp.checks.services import check_submit
 from webapp.jobs.runner import execute
+from webapp.registry.fingerprints import descriptors_of, fingerprints_of
 from webapp.registry.models import Work
 from webapp.registry.services import work_register
 
@@ -36,7 +36,8 @@ def work(cast: Cast) -> Work:
         organisation=cast.organisation,
         picture=picture,
         data=encoded,
-        fingerprints=[hasher.hash([picture.pixels])[0] for hasher in HASHERS.values()],
+        fingerprints=fingerprints_of(picture.pixels),
+        descriptors=descriptors_of(picture.pixels),
         title="Coffee",
         registered_by=cast.owner,
     )

@@ -1,0 +1,105 @@
+"""The copy descriptor: 256 numbers of a picture, compared by their cosine, for copies that a hash cannot find.
+
+The numbers that come before the bits in the network of ``dinohash-house-v1``, trained with them
+(``provenance.models.copy_net``). A registered picture is described whole and in :data:`CROPS`, so that a query that
+shows a part of it lies near one of its vectors.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from provenance.hashing.detail import detail
+from provenance.hashing.dinohash import squared
+
+if TYPE_CHECKING:
+    from provenance.models.hash_net import HashNet
+
+RGB = npt.NDArray[np.uint8]
+Vectors = npt.NDArray[np.float32]
+
+ALGORITHM = "copy-descriptor-v1"
+WIDTH = 256
+# Distances are 1 - cosine in thousandths, 0 to this.
+COSINE_STEPS = 2000
+# Parts of the sides from left, top, right and bottom; the whole picture is first.
+CROPS: tuple[tuple[float, float, float, float], ...] = (
+    (0.0, 0.0, 1.0, 1.0),
+    (0.2, 0.2, 0.8, 0.8),
+    (0.0, 0.0, 0.6, 0.6),
+    (0.4, 0.0, 1.0, 0.6),
+    (0.0, 0.4, 0.6, 1.0),
+    (0.4, 0.4, 1.0, 1.0),
+)
+# As for the hash of the same network: below it a picture shows too little that is its own.
+MINIMUM_QUALITY = 0.75
+
+
+def distances(one: Vectors, many: Vectors) -> npt.NDArray[np.int64]:
+    """Return 1 - cosine in thousandths, rounded, int64 ``[len(one), len(many)]``, of unit vectors."""
+    return np.asarray(np.rint(1000 * (1 - one @ many.T)).clip(0, COSINE_STEPS), np.int64)
+
+
+class CopyDescriptor:
+    """Describes pictures. Safe to use from several threads; nothing is loaded before the first picture."""
+
+    algorithm = ALGORITHM
+    width = WIDTH
+
+    def __init__(self) -> None:
+        self._net: HashNet | None = None
+        self._lock = threading.Lock()
+
+    def load(self) -> None:
+        """Load the network. Raises ``provenance.models.errors.ModelMissing`` where its weights are not here."""
+        with self._lock:
+            if self._net is None:
+                from provenance.models.copy_net import load_hash_net
+
+                self._net = load_hash_net()
+
+    def describe(self, pictures: Sequence[RGB]) -> Vectors:
+        """Return unit vectors, float32 ``[N, WIDTH]``, of uint8 ``[H, W, 3]`` sRGB pictures, proportions not kept."""
+        import torch
+
+        self.load()
+        net = self._net
+        assert net is not None
+        pixels = torch.from_numpy(np.stack([squared(picture, net.side) for picture in pictures]))
+        with torch.inference_mode():
+            features = net.features(pixels.permute(0, 3, 1, 2).float() / 255)[:, :WIDTH]
+        vectors = features.numpy()
+        unit: Vectors = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+        return unit
+
+    def describe_crops(self, picture: RGB) -> Vectors | None:
+        """Return the vectors of the whole picture and of its crops, float32 ``[len(CROPS), WIDTH]``; None for a
+        picture too simple to be described."""
+        return self._parts(picture, CROPS)
+
+    def describe_query(self, picture: RGB) -> Vectors | None:
+        """Return the vectors by which copies are looked for, of the whole picture and of its middle, float32
+        ``[2, WIDTH]``; None for one too simple to be described."""
+        return self._parts(picture, CROPS[:2])
+
+    def _parts(self, picture: RGB, crops: Sequence[tuple[float, float, float, float]]) -> Vectors | None:
+        self.load()
+        assert self._net is not None
+        if detail(squared(picture, self._net.side)) < MINIMUM_QUALITY:
+            return None
+        return self.describe([_crop(picture, crop) for crop in crops])
+
+
+def _crop(picture: RGB, crop: tuple[float, float, float, float]) -> RGB:
+    height, width, _ = picture.shape
+    left, top, right, bottom = crop
+    x, y = int(left * width), int(top * height)
+    return picture[y : max(y + 1, round(bottom * height)), x : max(x + 1, round(right * width))]
+
+
+DESCRIPTOR = CopyDescriptor()
