@@ -13,6 +13,7 @@ ENV PATH=/opt/venv/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     PROVENANCE_HOME=/data \
     PROVENANCE_MODELS=/data/models \
+    NUMBA_CACHE_DIR=/data/compiled \
     TMPDIR=/data/tmp
 RUN groupadd --system --gid 10001 provenance \
     && useradd --system --uid 10001 --gid provenance --no-create-home --shell /usr/sbin/nologin provenance \

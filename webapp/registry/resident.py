@@ -32,7 +32,7 @@ from django.db import connection
 from provenance.hashing.code import HashCode
 from provenance.matching.index import Candidate
 from provenance.matching.scan import CodeTable
-from webapp.registry.models import HASH_COLUMNS
+from webapp.registry.models import HASH_COLUMNS, Visibility
 from webapp.registry.search import SqlIndex
 
 log = logging.getLogger(__name__)
@@ -97,7 +97,15 @@ class ResidentIndex:
         """Remove codes from the registry: see :meth:`SqlIndex.remove`."""
         self._sql.remove(ids)
 
-    def search(self, query: HashCode | Sequence[HashCode], radius: int, limit: int | None = None) -> list[Candidate]:
+    def search(
+        self,
+        query: HashCode | Sequence[HashCode],
+        radius: int,
+        limit: int | None = None,
+        *,
+        organisation: uuid.UUID | None = None,
+        visibility: Visibility | None = None,
+    ) -> list[Candidate]:
         """Return all live works within the radius: see :meth:`SqlIndex.search`, which answers what does not fit here.
 
         Raises:
@@ -107,13 +115,14 @@ class ResidentIndex:
         codes = self._sql.codes_of(query)
         table = self.caught_up()
         if table is None or not codes:
-            return self._sql.search(codes, radius, limit)
+            return self._sql.search(codes, radius, limit, organisation=organisation, visibility=visibility)
         packed = np.stack([np.frombuffer(code.bits, np.uint8) for code in codes])
         found: dict[Any, Candidate] = {}
         for bound, among in _nearest_first(*table.within(packed, radius)):
-            # With the bound as radius each work is found at the distance that its row has now, or in a later turn.
-            found.update((candidate.id, candidate) for candidate in self._sql.search(codes, bound, among=among))
-            if limit is not None and len(found) >= limit:
+            # With the whole radius: a code that changed since it was found may lie farther now, and still within.
+            confirmed = self._sql.search(codes, radius, among=among, organisation=organisation, visibility=visibility)
+            found.update((candidate.id, candidate) for candidate in confirmed)
+            if limit is not None and sum(candidate.distance <= bound for candidate in found.values()) >= limit:
                 break
         return sorted(found.values(), key=lambda candidate: (candidate.distance, candidate.id))[:limit]
 

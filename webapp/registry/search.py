@@ -19,7 +19,7 @@ from django.db import connection, transaction
 
 from provenance.hashing.code import HashCode
 from provenance.matching.index import Candidate
-from webapp.registry.models import HASH_COLUMNS, Fingerprint
+from webapp.registry.models import HASH_COLUMNS, Fingerprint, Visibility
 
 if TYPE_CHECKING:
     from webapp.registry.resident import ResidentIndex
@@ -109,6 +109,8 @@ class SqlIndex:
         limit: int | None = None,
         *,
         among: Sequence[int] | None = None,
+        organisation: uuid.UUID | None = None,
+        visibility: Visibility | None = None,
     ) -> list[Candidate]:
         """Return all live works within ``radius`` bits of any of the query's codes: recall 1.0.
 
@@ -117,6 +119,8 @@ class SqlIndex:
 
         Args:
             among: ids of fingerprints: only these are looked at.
+            organisation: only its works.
+            visibility: only works of this one.
 
         Raises:
             ValueError: a code of another algorithm or length.
@@ -129,15 +133,21 @@ class SqlIndex:
         listed = ", ".join(distances)
         bits = [code.bitstring() for code in codes]
         bounds: list[Any] = [value for text in bits for value in (text, radius)]
+        chosen = {
+            "f.id = ANY(%s)": None if among is None else list(among),
+            "w.organisation_id = %s": organisation,
+            "w.visibility = %s": visibility,
+        }
+        filters = {condition: value for condition, value in chosen.items() if value is not None}
         with connection.cursor() as cursor:
             cursor.execute(
                 # The distances are worked out again only for the few rows that passed. Only column names of our
                 # own and placeholders are put into the text.
                 f"SELECT f.work_id, LEAST({listed}) AS distance, ARRAY[{listed}]"  # noqa: S608
                 " FROM registry_fingerprint f JOIN registry_work w ON w.id = f.work_id"
-                f" WHERE f.algorithm = %s AND w.deleted_at IS NULL AND ({near})"
-                f"{'' if among is None else ' AND f.id = ANY(%s)'} ORDER BY distance, f.work_id LIMIT %s",
-                [*bits, *bits, self.algorithm, *bounds, *([] if among is None else [list(among)]), limit],
+                f" WHERE {' AND '.join(['f.algorithm = %s AND w.deleted_at IS NULL', f'({near})', *filters])}"
+                " ORDER BY distance, f.work_id LIMIT %s",
+                [*bits, *bits, self.algorithm, *bounds, *filters.values(), limit],
             )
             return [
                 Candidate(work_id, int(distance), each.index(distance)) for work_id, distance, each in cursor.fetchall()

@@ -25,7 +25,7 @@ from tests.webapp.registry.test_search import make_works, random_ids
 from webapp.jobs.models import Job, JobState
 from webapp.jobs.runner import execute
 from webapp.registry import resident
-from webapp.registry.models import Fingerprint, SearchAudit, Work
+from webapp.registry.models import Fingerprint, SearchAudit, Visibility, Work
 from webapp.registry.recall import KIND, audits_begin, index_audit
 from webapp.registry.resident import ResidentIndex, resident_index
 from webapp.registry.search import SqlIndex, registry_index
@@ -191,6 +191,45 @@ def test_a_code_that_is_replaced_is_found_where_it_is_now(cast: Cast, index: Res
     (candidate,) = index.search([old, new], BITS)
     assert (candidate.id, candidate.distance, candidate.variant) == (work, 0, 1)
     assert [each.distance for each in index.search(old, BITS, 1)] == [30]
+
+
+def test_a_code_that_changes_during_a_search_is_not_lost_while_it_is_within(
+    cast: Cast, index: ResidentIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (work,), (code,) = works_with_codes(cast, 1)
+    table = index.caught_up()
+
+    def changed_after_it_was_read() -> Any:
+        Fingerprint.objects.filter(work=work).update(hash64=flipped(code, range(10)).bitstring())
+        return table
+
+    monkeypatch.setattr(index, "caught_up", changed_after_it_was_read)
+    assert [(each.id, each.distance) for each in index.search(code, 24, 1)] == [(work, 10)]
+
+
+def test_filters_are_exact_and_those_left_out_take_nobodys_place(
+    cast: Cast, index: ResidentIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resident, "_CONFIRM_AT_ONCE", 4)
+    ids, codes = works_with_codes(cast, 60)
+    Work.objects.filter(pk__in=ids[::2]).update(organisation=cast.elsewhere)
+    Work.objects.filter(pk__in=ids[::3]).update(visibility=Visibility.RECORD_ONLY)
+    Work.objects.filter(pk__in=ids[::5]).update(deleted_at="2020-01-01T00:00Z")
+    live = [work for number, work in enumerate(ids) if number % 5]
+    order = [each.id for each in SqlIndex(ALGORITHM, BITS).search(codes[:2], BITS)]
+    assert set(order) == set(live)
+    other = {work for work in live if ids.index(work) % 2 == 0}
+    hidden = {work for work in live if ids.index(work) % 3 == 0}
+    for asked in (index, SqlIndex(ALGORITHM, BITS)):
+        for limit in (2, 9, None):
+            by_organisation = asked.search(codes[:2], BITS, limit, organisation=cast.elsewhere.pk)
+            assert [each.id for each in by_organisation] == [work for work in order if work in other][:limit]
+            by_visibility = asked.search(codes[:2], BITS, limit, visibility=Visibility.RECORD_ONLY)
+            assert [each.id for each in by_visibility] == [work for work in order if work in hidden][:limit]
+            by_both = asked.search(
+                codes[:2], BITS, limit, organisation=cast.elsewhere.pk, visibility=Visibility.RECORD_ONLY
+            )
+            assert [each.id for each in by_both] == [work for work in order if work in other & hidden][:limit]
 
 
 def test_the_nearest_are_confirmed_first_and_only_as_many_as_are_asked_for(
