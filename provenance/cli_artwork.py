@@ -68,6 +68,7 @@ def generate(
         if file.exists():
             _refuse(f"{file} is there already. Choose another name.")
     with _problems_as_sentences():
+        _see_that_it_can_be_written(record_file)
         words = _words(prompt)
         found = _signature(signature)
         recipe = make_recipe(
@@ -163,6 +164,13 @@ def _print_redecoded(same: bool, as_json: bool) -> None:
         raise typer.Exit(DIFFERENT)
 
 
+def _see_that_it_can_be_written(file: Path) -> None:
+    """Find out before the minutes of a generation, not after them."""
+    with file.open("xb"):
+        pass
+    file.unlink()
+
+
 def _words(prompt: str | None) -> str:
     words = typer.prompt("Prompt", hide_input=True, err=True) if prompt is None else prompt
     check_prompt(words)
@@ -209,5 +217,6 @@ def _print(answer: dict[str, Any], as_json: bool) -> None:
 
 
 def _refuse(sentence: str) -> NoReturn:
-    err.print(sentence, style="red", markup=False)
+    # Whole lines: a command that is broken in two cannot be copied.
+    err.print(sentence, style="red", markup=False, highlight=False, soft_wrap=True)
     raise typer.Exit(BAD_INPUT)

@@ -204,3 +204,16 @@ def test_a_missing_model_is_named(tmp_path: Path, signature: Path) -> None:
     missing = generate(tmp_path / "work.png", signature, "--tier", "published")
     assert missing.exit_code == 2
     assert "provenance models pull vqgan-f16-16384" in " ".join(missing.stderr.split())
+
+
+def test_a_folder_that_takes_no_file_is_refused_before_anything_is_computed(
+    signature: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def computes(*_arguments: object, **_options: object) -> None:
+        raise AssertionError("minutes of work would be lost")
+
+    monkeypatch.setattr("provenance.artwork.generator.generate", computes)
+    # Not even root writes there.
+    refused = generate(Path("/proc/work.png"), signature)
+    assert refused.exit_code == 2, refused.output
+    assert "/proc/work.json: " in refused.output
