@@ -34,11 +34,17 @@ def list_models(as_json: JsonOption = False) -> None:
         out.print_json(json.dumps(rows))
         return
     for row in rows:
-        size = f"{row['size'] / 1e6:,.0f} MB" if row["size"] else "size unknown"
+        size = _size(row["size"])
         _line(f"{row['name']}  {size}, {row['licence']}", style="bold")
         _line(f"    {row['purpose']}: {row['architecture']}")
         _line(f"    pinned {row['pinned']}: {row['sha256'] or 'no digest yet'}")
         _line(f"    {row['path'] or 'not here'}")
+
+
+def _size(count: int | None) -> str:
+    if not count:
+        return "size unknown"
+    return f"{count / 1e6:,.0f} MB" if count >= 1e6 else f"{count / 1e3:,.0f} KB"
 
 
 @app.command()
@@ -153,5 +159,5 @@ def _end(problem: store.ModelError) -> NoReturn:
 
 
 def _refuse(sentence: str) -> NoReturn:
-    err.print(sentence, style="red", markup=False)
+    err.print(sentence, style="red", markup=False, highlight=False, soft_wrap=True)
     raise typer.Exit(BAD_INPUT)
