@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from django.http import Http404, HttpResponse
+from django.utils.datastructures import MultiValueDict
 from django.utils.translation import gettext as _
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiResponse, extend_schema_field
@@ -82,7 +83,8 @@ class SignatureField(serializers.FileField):
         Raises:
             ProductError: there are several, and the key would be one of them only.
         """
-        if len(dictionary.getlist(self.field_name)) > 1:
+        # A request without a body has a plain dict.
+        if isinstance(dictionary, MultiValueDict) and len(dictionary.getlist(self.field_name)) > 1:
             message = _("Several signature files came. Send one.")
             raise ProductError(ErrorCode.TOO_MANY_FILES, message, fields={"signature": [message]})
         return super().get_value(dictionary)

@@ -298,6 +298,13 @@ def test_what_is_missing_is_named(partner: Partner, absent: str) -> None:
     assert absent in refused.json()["fields"]
 
 
+def test_a_request_without_a_body_is_told_what_is_missing(partner: Partner, made: dict[str, Any]) -> None:
+    for address in ("/artworks", made["links"]["proofs"]):
+        refused = partner.post(address, b"", Content_Type="")
+        assert refused.status_code == 400, refused.content
+        assert {"prompt", "signature"} <= set(refused.json()["fields"])
+
+
 @pytest.mark.parametrize("media_type", ["application/json", "application/x-www-form-urlencoded", "text/plain"])
 def test_other_bodies_are_refused(partner: Partner, made: dict[str, Any], media_type: str) -> None:
     for address in ("/artworks", made["links"]["proofs"]):
