@@ -11,6 +11,7 @@ from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
@@ -45,6 +46,10 @@ def organisation_new(request: HttpRequest) -> HttpResponse:
             _show_refusal(form, error)
         else:
             messages.success(request, _("%(name)s is ready.") % {"name": organisation.name})
+            # Back to what an organisation was needed for.
+            target = request.GET.get("next", "")
+            if url_has_allowed_host_and_scheme(target, {request.get_host()}, require_https=request.is_secure()):
+                return redirect(target)
             return redirect("accounts_site:organisation", organisation.pk)
     return render(request, "accounts/organisation_new.html", {"form": form}, status=400 if form.errors else 200)
 

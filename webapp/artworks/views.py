@@ -77,7 +77,7 @@ def new(request: HttpRequest) -> HttpResponse:
     organisations = organisations_to_fill(request.user)
     if not organisations.exists():
         messages.info(request, _("An artwork belongs to an organisation. Make one first, or ask to be an editor."))
-        return redirect("accounts_site:organisation-new")
+        return redirect(f"{reverse('accounts_site:organisation-new')}?next={request.path}")
     given = (request.POST, request.FILES) if request.method == "POST" else (None, None)
     form = ArtworkForm(
         *given, user=person(request), organisations=organisations, initial={"organisation": organisations.first()}

@@ -182,9 +182,13 @@ def test_pixels_of_a_picture_are_the_key_whatever_its_file(cast: Cast) -> None:
 def test_whoever_has_no_organisation_is_sent_to_make_one(cast: Cast) -> None:
     client = Client()
     client.force_login(make_person("new@person.example"), backend="allauth.account.auth_backends.AuthenticationBackend")
-    assert client.get(NEW)["Location"] == reverse("accounts_site:organisation-new")
+    moved = client.get(NEW)["Location"]
+    assert moved == f"{reverse('accounts_site:organisation-new')}?next={NEW}"
     assert "belongs to an organisation" in client.get("/artworks/").content.decode()
     assert cast.client("viewer").get(NEW).status_code == 302
+    assert client.post(moved, {"name": "Ann alone", "website": ""})["Location"] == NEW, "back to the artwork"
+    elsewhere = moved.replace(NEW, "//elsewhere.example/")
+    assert client.post(elsewhere, {"name": "Ann again", "website": ""})["Location"].startswith("/organisation/")
 
 
 def test_the_list_shows_every_state(cast: Cast, requested: Request, registered: Request) -> None:
