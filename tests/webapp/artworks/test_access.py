@@ -49,6 +49,12 @@ def test_a_public_artwork_is_everybodys_to_see(cast: Cast, public: Artwork, name
     assert statuses(cast, lambda client: client.get(address(name, public.pk))) == only(*EVERYBODY)
 
 
+def test_a_visitor_is_told_that_a_public_artwork_can_be_proved(public: Artwork, private: Artwork) -> None:
+    offer = "Log in to prove ownership"
+    assert offer in Client().get(address("detail", public.pk)).content.decode()
+    assert offer not in Client().get(address("detail", private.pk)).content.decode()
+
+
 @pytest.mark.parametrize(("name", "seen_by"), [("detail", EVERYBODY), ("recipe", EVERYBODY)])
 def test_the_record_of_a_private_one_is_public(
     cast: Cast, private: Artwork, name: str, seen_by: tuple[str, ...]
