@@ -69,7 +69,8 @@ def generate(
             _refuse(f"{file} is there already. Choose another name.")
     with _problems_as_sentences():
         _see_that_it_can_be_written(record_file)
-        words = _words(prompt)
+        # A slip that nobody sees would make a work that nobody can prove.
+        words = _words(prompt, twice=True)
         found = _signature(signature)
         recipe = make_recipe(
             prompt=words,
@@ -153,6 +154,9 @@ def prove(
         "seconds": round(result.artwork.seconds, 1),
     }
     _print(answer, as_json)
+    if not result.redecoded:
+        err.print("The record's codes do not make this picture: one of the two was altered or damaged.")
+        raise typer.Exit(DIFFERENT)
     # A recipe can be written under which other secrets come to the same picture; that proves nothing of theirs.
     if not (result.verdict is proof.ProofVerdict.IDENTICAL and result.fit.prompt and result.fit.key):
         raise typer.Exit(DIFFERENT)
@@ -171,10 +175,11 @@ def _see_that_it_can_be_written(file: Path) -> None:
     file.unlink()
 
 
-def _words(prompt: str | None) -> str:
-    words = typer.prompt("Prompt", hide_input=True, err=True) if prompt is None else prompt
-    check_prompt(words)
-    return str(words)
+def _words(prompt: str | None, *, twice: bool = False) -> str:
+    if prompt is None:
+        prompt = str(typer.prompt("Prompt", hide_input=True, confirmation_prompt=twice, err=True))
+    check_prompt(prompt)
+    return prompt
 
 
 def _signature(path: Path) -> Signature:

@@ -91,7 +91,10 @@ def test_a_wrong_key_proves_nothing(work: Path, signature: Path, tmp_path: Path,
 
 def test_the_prompt_is_asked_for_and_not_shown(tmp_path: Path, signature: Path) -> None:
     arguments = ["generate", str(tmp_path / "work.png"), "--signature", str(signature), "--preset", "draft"]
-    made = run.invoke(app, arguments, input=f"{PROMPT}\n")
+    slip = run.invoke(app, arguments, input=f"{PROMPT}\n{PROMPT[:-1]}\n")
+    assert slip.exit_code == 1
+    assert not (tmp_path / "work.png").exists()
+    made = run.invoke(app, arguments, input=f"{PROMPT}\n{PROMPT}\n")
     assert made.exit_code == 0, made.output
     assert "Prompt" in made.stderr
     assert PROMPT not in made.output
@@ -170,6 +173,15 @@ def test_the_codes_are_decoded_without_a_secret(work: Path, tmp_path: Path) -> N
     other = run.invoke(app, ["prove", str(work), "--codes-only"])
     assert other.exit_code == 1
     assert "no" in other.stdout.split()
+
+
+def test_a_record_with_other_codes_is_said_to_be_damaged(work: Path, signature: Path) -> None:
+    record = Record.from_json(work.read_bytes())
+    record.codes[0, 0, 0] = (record.codes[0, 0, 0] + 1) % 1024
+    work.write_bytes(record.to_json())
+    proved = prove(work, signature)
+    assert proved.exit_code == 1
+    assert "altered or damaged" in " ".join(proved.stderr.split())
 
 
 def test_without_a_signature_there_is_no_proof(work: Path) -> None:
