@@ -184,7 +184,9 @@ def test_whoever_has_no_organisation_is_sent_to_make_one(cast: Cast) -> None:
     client.force_login(make_person("new@person.example"), backend="allauth.account.auth_backends.AuthenticationBackend")
     moved = client.get(NEW)["Location"]
     assert moved == f"{reverse('accounts_site:organisation-new')}?next={NEW}"
-    assert "belongs to an organisation" in client.get("/artworks/").content.decode()
+    empty = client.get("/artworks/").content.decode()
+    assert "belongs to an organisation" in empty
+    assert reverse("artworks:what-changed") in empty, "it needs none"
     assert cast.client("viewer").get(NEW).status_code == 302
     assert client.post(moved, {"name": "Ann alone", "website": ""})["Location"] == NEW, "back to the artwork"
     elsewhere = moved.replace(NEW, "//elsewhere.example/")
@@ -283,6 +285,7 @@ def test_only_its_creator_reads_a_kept_prompt(cast: Cast, registered: Request) -
     assert PROMPT in cast.client("owner").get(page).content.decode()
     for who in ("colleague", "viewer", "outsider", "reviewer", "superuser", "anonymous"):
         assert PROMPT not in cast.client(who).get(page).content.decode(), who
+    assert "This cannot be undone." in cast.client("owner").get(page).content.decode()
     forget = reverse("artworks:forget-prompt", args=[artwork.pk])
     assert cast.client("colleague").post(forget).status_code == 403
     assert cast.client("owner").post(forget).status_code == 302
