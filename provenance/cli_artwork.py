@@ -120,7 +120,10 @@ def prove(
         _refuse("Name the signature file by --signature, or say --codes-only.")
     with _problems_as_sentences():
         registered = Record.from_json(record.read_bytes())
-        data = (picture or record.with_suffix(".png")).read_bytes()
+        beside = record.with_suffix(".png")
+        if picture is None and not beside.exists():
+            _refuse(f"{beside}: No such file. Name the picture by --picture.")
+        data = (picture or beside).read_bytes()
         pixels = decode(data).pixels
         side = registered.recipe.side
         if pixels.shape != (side, side, 3):

@@ -133,7 +133,7 @@ def test_bad_files_are_refused_with_a_sentence(tmp_path: Path, signature: Path, 
         (generate(tmp_path / "none" / "a.png", signature), "There is no folder"),
         (prove(text, signature), "not the record"),
         (prove(absent, signature), "No such file"),
-        (prove(lone, signature), "No such file"),
+        (prove(lone, signature), "Name the picture by --picture."),
         (prove(work, signature, "--picture", str(signature)), "picture"),
         (prove(work, empty), "empty"),
     ):
