@@ -304,7 +304,8 @@ def _markdown(stacks: str, thorn: str, attacks: str, pairs: int, wrong: int, dra
 different pictures. Per cent with 95 % intervals (Wilson); distances of SSCD are {COSINE_STEPS // 2:,} (1 - cosine).
 Verification took {wrong} of those pairs for copies. {missing}
 
-**The DinoHash paper's four stacks** (crop to 60 %, JPEG 30, one filter, an erased square, letters):
+**The DinoHash paper's four stacks** (crop to 60 %, JPEG 30, one filter, an erased square, letters). A curve has a
+quarter of those pairs: fewer than a million, so that "1e-6" allows none of them:
 
 {stacks}
 {plot}
