@@ -40,7 +40,7 @@ PRECISION = 0.9999
 QUERIES = 2 if QUICK else 90
 REGISTRY = 60 if QUICK else 1500
 ATTACKED, ATTACK_ITERATIONS = (2, 4) if QUICK else (24, 100)
-THROUGHPUT = 24 if QUICK else 400
+THROUGHPUT = 16 if QUICK else 400
 HOUSE = "dinohash-house-v1"
 EDITS = (*DINOHASH_STACKS, *THORN)
 
@@ -111,6 +111,8 @@ def ask_all() -> list[Answer]:
     """Describe the registry, then every query; prints which peers are missing."""
     for name, command in absent().items():
         print(f"{name} is not at hand and is left out: {command}")
+    # The processes of the pools share the cores between them.
+    torch.set_num_threads(1)
     _STATE.files = test_photographs(REGISTRY)
     _STATE.kin = recall.register(_STATE.files)
     fork = get_context("fork")
