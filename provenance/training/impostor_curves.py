@@ -26,7 +26,7 @@ from rich.progress import track
 
 from provenance.hashing.code import HashCode, hamming
 from provenance.hashing.descriptor import COSINE_STEPS, DESCRIPTOR, distances
-from provenance.hashing.hasher import HASHERS, Hasher
+from provenance.hashing.hasher import HASHERS, RETIRED, Hasher
 from provenance.images.align import align
 from provenance.images.decode import decode
 from provenance.images.edits import DINOHASH_STACKS, SITE, THORN, apply
@@ -34,9 +34,10 @@ from provenance.training.pictures import Part, encoded_pictures, part_of
 
 CURVES = Path(__file__).resolve().parent.parent / "matching" / "curves"
 ARCHIVES = ("flickr8k.tar", "caltech101.tar")
-LEARNT = ("dinohash-house-v1", "copy-descriptor-v1")
+LEARNT = ("dinohash-house-v1", "dinohash-house-v2", "copy-descriptor-v1")
 EDITS = tuple(dict.fromkeys((*DINOHASH_STACKS, *THORN, *SITE)))
 COPIED = 60
+_HASHERS = {**HASHERS, **{algorithm: retired.hasher for algorithm, retired in RETIRED.items()}}
 # As a fraction of all pairs: the nearest are looked at before they count as impostors.
 SUSPECTS = 2e-4
 SHARED_INLIERS = 20
@@ -51,7 +52,7 @@ class _Codes:
 def main() -> None:
     """Measure and write the curves of the algorithms named."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("algorithms", nargs="+", choices=(*HASHERS, DESCRIPTOR.algorithm))
+    parser.add_argument("algorithms", nargs="+", choices=(*_HASHERS, DESCRIPTOR.algorithm))
     for algorithm in parser.parse_args().algorithms:
         if algorithm == DESCRIPTOR.algorithm:
             measure_descriptor()
@@ -68,7 +69,7 @@ def measure(algorithm: str) -> None:
         for entry in encoded_pictures(archive, held_out=learnt)
         if not learnt or part_of(entry[0]) == Part.TUNE
     ]
-    hasher = HASHERS[algorithm]
+    hasher = _HASHERS[algorithm]
     names: list[str] = []
     kept: list[bytes] = []
     codes = _Codes([], [])
@@ -104,8 +105,9 @@ def measure_descriptor() -> None:
                 if crops is not None and picture.pixel_sha256 not in seen:
                     seen[picture.pixel_sha256] = (name, data)
                     stored.append(crops)
-                    # The query's parts are the first of the registered picture's.
-                    queries.append(crops[:2])
+                    asked = DESCRIPTOR.describe_query(picture.pixels)
+                    assert asked is not None
+                    queries.append(asked)
     many = np.concatenate(stored)
     nearest = [distances(query, many).min(0).reshape(len(stored), -1).min(1) for query in queries]
 

@@ -9,7 +9,6 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from provenance.hashing.descriptor import DESCRIPTOR
-from provenance.hashing.hasher import HASHERS
 from provenance.images.decode import DecodeError, Limits, decode, encode_jpeg, memory_limit, thumbnail
 from webapp import files
 from webapp.checks.candidates import SearchCandidates
@@ -20,6 +19,7 @@ from webapp.checks.storage import preview_key
 from webapp.errors import ErrorCode, ProductError
 from webapp.files import Area
 from webapp.jobs.processors import take_share_of_processors
+from webapp.registry.fingerprints import hashers_searched
 from webapp.registry.selectors import works_exact
 
 __all__ = ["EXAMINERS", "Context", "EvidenceDraft", "Examiner", "limits", "steps", "work_figures"]
@@ -113,8 +113,9 @@ class TakeFingerprints:
         picture = context.picture
         take_share_of_processors()
         figures: dict[str, Any] = {}
-        for done, (algorithm, hasher) in enumerate(HASHERS.items()):
-            context.report(done, len(HASHERS), algorithm)
+        hashers = hashers_searched()
+        for done, (algorithm, hasher) in enumerate(hashers.items()):
+            context.report(done, len(hashers), algorithm)
             (fingerprint,) = hasher.hash([picture.pixels])
             context.fingerprints.append(fingerprint)
             context.algorithms[f"fingerprint {algorithm.rsplit('-', 1)[0]}"] = algorithm

@@ -44,7 +44,7 @@ def test_candidates_stay_few_in_a_large_registry(algorithm: str) -> None:
 
 
 def test_our_own_radii_are_those_of_the_curve() -> None:
-    policy = POLICIES["dinohash-house-v1"]
+    policy = POLICIES["dinohash-house-v2"]
     for radius, rate in ((policy.candidate_radius, CANDIDATE_RATE), (policy.near_radius, NEAR_RATE)):
         assert policy.false_match_rate(radius).measured <= rate < policy.false_match_rate(radius + 1).measured
 
