@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from provenance.hashing.detail import detail
 from provenance.hashing.dinohash import squared
-from provenance.images.register import without_border
+from provenance.images.register import reduced_to, without_border
 
 if TYPE_CHECKING:
     from provenance.models.hash_net import HashNet
@@ -43,6 +43,8 @@ QUERY_VIEWS = ("whole", "middle", "without its border", "smoothed")
 """How a query is described, in the order of :meth:`CopyDescriptor.describe_query`; smoothed is without border too."""
 # Standard deviation in pixels of the network's input: grain of a fifth of full scale is gone.
 _SMOOTHING = 3.5
+# Longest side at which a border is looked for.
+_BORDER_SIDE = 640
 # As for the hash of the same network: below it a picture shows too little that is its own.
 MINIMUM_QUALITY = 0.75
 
@@ -98,12 +100,18 @@ class CopyDescriptor:
         ``[4, WIDTH]``; None for a picture too simple to be described."""
         self.load()
         assert self._net is not None
-        inner = np.ascontiguousarray(without_border(picture)[0])
-        square = squared(inner, self._net.side)
-        if max(detail(square), detail(squared(picture, self._net.side))) < MINIMUM_QUALITY:
+        if max(picture.shape) > _BORDER_SIDE:
+            picture = reduced_to(picture, _BORDER_SIDE)
+        side = self._net.side
+        views = (picture, _crop(picture, CROPS[1]), np.ascontiguousarray(without_border(picture)[0]))
+        squares = [squared(view, side) for view in views]
+        plain = [detail(square) < MINIMUM_QUALITY for square in squares]
+        if plain[0] and plain[2]:
             return None
-        smoothed = np.asarray(cv2.GaussianBlur(square, (0, 0), _SMOOTHING), np.uint8)
-        return self.describe([picture, _crop(picture, CROPS[1]), inner, smoothed])
+        # What is too simple to be described is not looked for; something else of the picture takes its place.
+        shown = squares[plain.index(False)]
+        squares = [shown if simple else square for square, simple in zip(squares, plain, strict=True)]
+        return self.describe([*squares, np.asarray(cv2.GaussianBlur(squares[2], (0, 0), _SMOOTHING), np.uint8)])
 
 
 def _crop(picture: RGB, crop: tuple[float, float, float, float]) -> RGB:

@@ -61,19 +61,28 @@ class Agreement:
     reference: RGB
 
 
-def stretch_of(homography: F64) -> float:
-    """Return how much longer a map ``[3, 3]`` draws one direction than the other, >= 1."""
-    longest, shortest = np.linalg.svd(homography[:2, :2] / homography[2, 2], compute_uv=False)
+def stretch_of(homography: F64, width: int, height: int) -> float:
+    """Return how much longer a map ``[3, 3]`` draws one direction than the other, >= 1, in the middle of a picture;
+    infinite where it is no map there."""
+    x, y, w = homography @ ((width - 1) / 2, (height - 1) / 2, 1.0)
+    if not np.isfinite(homography).all() or abs(w) < 1e-9:
+        return float("inf")
+    jacobian = (homography[:2, :2] - np.outer((x / w, y / w), homography[2, :2])) / w
+    longest, shortest = np.linalg.svd(jacobian, compute_uv=False)
     return float(longest / max(shortest, 1e-9))
 
 
 def agreement(query: RGB, reference: RGB, homography: F64) -> Agreement | None:
-    """Compare a query, laid over by a map, with a reference; None where they hardly overlap. About 0.015 s.
+    """Compare a query, laid over by a map, with a reference; None where they hardly overlap or the map is none. About
+    0.015 s.
 
     Args:
         query, reference: uint8 sRGB ``[H, W, 3]``.
         homography: float64 ``[3, 3]`` from pixels of the query to those of the reference.
     """
+    stretch = stretch_of(homography, query.shape[1], query.shape[0])
+    if not np.isfinite(stretch):
+        return None
     small = reduced_to(reference, _SIDE)
     size = small.shape[1], small.shape[0]
     to_small = resize_map(size[0] / reference.shape[1], size[1] / reference.shape[0])
@@ -99,7 +108,7 @@ def agreement(query: RGB, reference: RGB, homography: F64) -> Agreement | None:
         block_quartile=float(np.quantile(blocks, 0.25)) if blocks.size else 0.0,
         blocks=len(blocks),
         area_reference=float(mask.mean()),
-        stretch=stretch_of(homography),
+        stretch=stretch,
         query=_only(drawn, mask)[box],
         reference=_only(small, mask)[box],
     )

@@ -38,7 +38,8 @@ _LEAST_CORRELATION = 0.3
 # A picture whose band deviates less has nothing to go by, grey levels.
 _PLAIN = 1.0
 _ITERATIONS = 20
-# A border is lines whose pixels are this far from their median on average, grey levels, up to this part of a side.
+# A border is lines whose pixels are less than this far from their mean on average, grey levels, up to this part of the
+# side.
 _FLAT, _BORDER_PART = 3.0, 0.4
 
 
@@ -83,10 +84,12 @@ def without_border(picture: RGB) -> tuple[RGB, tuple[int, int]]:
 def register(query: RGB, reference: RGB, most: int = 2) -> list[Registration]:
     """Return up to ``most`` maps of a query onto a reference, uint8 ``[H, W, 3]`` each, the best place first.
 
-    About 0.06 s on one core, more for pictures far above 640 pixels a side. Nothing for pictures too small, and where
-    no place correlates.
+    About 0.1 s on one core for pictures of 640 pixels a side. Nothing for pictures under 20 pixels a side without their
+    border, and where no place correlates.
     """
     inner, (left, top) = without_border(query)
+    if min(*inner.shape[:2], *reference.shape[:2]) < _LEAST_SIDE:
+        return []
     small, large = grey_of(np.ascontiguousarray(inner)), grey_of(reference)
     border = np.array([[1.0, 0, -left], [0, 1, -top], [0, 0, 1]])
     found: list[Registration] = []
@@ -118,12 +121,10 @@ def reduced_to(picture: npt.NDArray[np.uint8], side: int) -> npt.NDArray[np.uint
 
 
 def _plain_lines(lines: npt.NDArray[np.uint8]) -> int:
-    most = int(_BORDER_PART * len(lines))
-    for count in range(most):
-        line = lines[count].astype(np.int16)
-        if np.abs(line - np.median(line, axis=0)).mean() >= _FLAT:
-            return count
-    return most
+    outer = lines[: int(_BORDER_PART * len(lines))].astype(np.float32)
+    deviation = np.abs(outer - outer.mean(1, keepdims=True)).mean((1, 2))
+    busy = np.flatnonzero(deviation >= _FLAT)
+    return int(busy[0]) if busy.size else len(outer)
 
 
 def _places(query: Grey, reference: Grey) -> list[_Place]:

@@ -23,7 +23,7 @@ _CHUNK = 1 << 19
 _PADDING = 272
 # Below so many chunks another thread costs more than it saves.
 _FOR_THREADS = 4
-# Of a number from the first of its chunk.
+# How far a row's number may be from the first of its chunk: four bytes with a sign.
 _FARTHEST = (1 << 31) - 1
 # Rows of a chunk that a search has room for at first: more memory would have to be cleared for each search.
 _ROOM = 4096

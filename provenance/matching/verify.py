@@ -24,8 +24,16 @@ from scipy.special import betaincinv, expit
 
 from provenance.hashing.descriptor import DESCRIPTOR
 from provenance.images.agreement import Agreement, agreement, stretch_of
-from provenance.images.align import Alignment, Features, align_features, features, laid_over
-from provenance.images.register import register
+from provenance.images.align import (
+    WORKING_SIDE,
+    Alignment,
+    Features,
+    align_features,
+    features,
+    laid_over,
+    resize_map,
+)
+from provenance.images.register import reduced_to, register
 
 RGB = npt.NDArray[np.uint8]
 F64 = npt.NDArray[np.float64]
@@ -36,6 +44,9 @@ _CONFIDENCE = 0.95
 # What is not worth a description. Maps by grey values draw out strangers until something agrees: four of five of theirs
 # are beyond this, and one in fifty of the copies that key points do not find.
 _LEAST_SHAPES, _MOST_STRETCH, _MOST_STRETCH_BY_POINTS = 0.45, 1.35, 3.5
+
+# Without key points the colours must agree so well for a match: of copies only grey ones agree less.
+_LEAST_COLOUR = 0.4
 
 FIGURES = (
     "inliers",
@@ -51,6 +62,7 @@ FIGURES = (
     "descriptor",
 )
 """What the probability is made of, in this order; see :func:`figures_of`."""
+_INLIERS, _COLOUR = FIGURES.index("inliers"), FIGURES.index("colour")
 
 
 class PairKind(StrEnum):
@@ -83,9 +95,8 @@ class PairModel:
         centre, scale, weights: float64 ``[len(FIGURES)]``: the logit is ``offset + weights @ (x - centre) / scale``.
         offset: of the logit.
         thresholds: that follow from the calibration.
-        hard_pairs: held-out candidate pairs of different pictures that were verified or not.
+        hard_pairs: held-out candidate pairs of different pictures, each counted once, under whichever edits.
         false_verifications: how many of them were.
-        calibration_error: expected calibration error on held-out pairs, 0..1.
         genuine_pairs: held-out copies.
         genuine_verified: how many of them were verified.
     """
@@ -97,7 +108,6 @@ class PairModel:
     thresholds: Thresholds
     hard_pairs: int
     false_verifications: int
-    calibration_error: float
     genuine_pairs: int
     genuine_verified: int
 
@@ -105,6 +115,15 @@ class PairModel:
         """Return the probability, 0..1, that a pair with these figures ``[len(FIGURES)]`` is a copy, if copies and
         other candidates were equally frequent."""
         return float(expit(self.offset + self.weights @ ((figures - self.centre) / self.scale)))
+
+    def kind(self, figures: npt.NDArray[np.floating]) -> PairKind:
+        """Return what a pair with these figures is, if it can be decided."""
+        probability = self.probability(figures)
+        if probability < self.thresholds.partial:
+            return PairKind.REJECTED
+        # Two things of one shape before one background agree in grey values, and in colours seldom.
+        sure = figures[_INLIERS] > 0 or figures[_COLOUR] >= _LEAST_COLOUR
+        return PairKind.VERIFIED if sure and probability >= self.thresholds.verified else PairKind.PARTIAL
 
     def false_verification_rate(self) -> tuple[float, float]:
         """Return how often candidates that are no copies are verified: measured share, 95 % upper bound, 0..1.
@@ -135,7 +154,6 @@ def model_from(stored: dict[str, Any]) -> PairModel:
         thresholds=Thresholds(**stored["thresholds"]),
         hard_pairs=held_out["hard_pairs"],
         false_verifications=held_out["false_verifications"],
-        calibration_error=held_out["calibration_error"],
         genuine_pairs=held_out["genuine_pairs"],
         genuine_verified=held_out["genuine_verified"],
     )
@@ -143,15 +161,27 @@ def model_from(stored: dict[str, Any]) -> PairModel:
 
 @dataclass(frozen=True, eq=False)
 class Described:
-    """A picture and what is asked of it more than once: uint8 ``[H, W, 3]`` and its key points."""
+    """What verification needs of a picture, however large it is.
 
-    pixels: RGB
+    Attributes:
+        small: uint8 ``[h, w, 3]``, at most 640 a side.
+        features: key points of the whole picture.
+    """
+
+    small: RGB
     features: Features
+
+    @property
+    def to_small(self) -> F64:
+        """The map ``[3, 3]`` from the picture's pixel coordinates to those of ``small``."""
+        height, width, _ = self.small.shape
+        return resize_map(width / self.features.width, height / self.features.height)
 
 
 def described(picture: RGB) -> Described:
     """Describe a uint8 ``[H, W, 3]`` sRGB picture; about 0.1 s on one core."""
-    return Described(picture, features(picture))
+    small = reduced_to(picture, WORKING_SIDE) if max(picture.shape) > WORKING_SIDE else picture
+    return Described(small, features(picture))
 
 
 @dataclass(frozen=True, eq=False)
@@ -215,7 +245,8 @@ class PairVerdict:
 
 
 def verify_pair(query: RGB, reference: RGB) -> PairVerdict:
-    """Verify a pair of uint8 ``[H, W, 3]`` sRGB pictures.
+    """Verify a pair of uint8 ``[H, W, 3]`` sRGB pictures: the first way of lying over each other that makes a match
+    counts, or else the most probable one.
 
     Raises:
         provenance.models.errors.ModelMissing: the descriptor's weights are not here.
@@ -232,37 +263,36 @@ def verify_described(query: Described, reference: Described) -> PairVerdict:
         here = model.probability(figures_of(overlay))
         if best is None or here > probability:
             best, probability = overlay, here
-        if probability >= model.thresholds.verified:
+        if model.kind(figures_of(overlay)) == PairKind.VERIFIED:
+            best, probability = overlay, here
             break
+    for picture, name in ((query, "The picture asked about"), (reference, "The registered picture")):
+        # Of what is plain, countless pictures agree.
+        if not picture.features.enough:
+            count = len(picture.features.points)
+            reason = f"{name} has only {count} key points: too plain to compare."
+            return PairVerdict(PairKind.UNDECIDABLE, 0.0, None, [reason])
     if best is None:
-        for picture, name in ((query, "The picture asked about"), (reference, "The registered picture")):
-            if not picture.features.enough:
-                count = len(picture.features.points)
-                reason = f"{name} has only {count} key points: too plain to align."
-                return PairVerdict(PairKind.UNDECIDABLE, 0.0, None, [reason])
         return PairVerdict(PairKind.REJECTED, 0.0, None, ["No part of one lies in the other."])
-    kind = PairKind.REJECTED
-    if probability >= model.thresholds.verified:
-        kind = PairKind.VERIFIED
-    elif probability >= model.thresholds.partial:
-        kind = PairKind.PARTIAL
-    return PairVerdict(kind, probability, best, [_reason(best)])
+    return PairVerdict(model.kind(figures_of(best)), probability, best, [_reason(best)])
 
 
 def overlays(query: Described, reference: Described) -> Iterator[Overlay]:
     """Yield the ways in which one may lie in the other, found as they are asked for: by key points, by grey values."""
     by_points = align_features(query.features, reference.features)
     if by_points is not None:
-        yield from _overlay(query.pixels, reference.pixels, by_points)
-    for found in register(query.pixels, reference.pixels):
-        if stretch_of(found.homography) <= _MOST_STRETCH:
-            placed = laid_over(found.homography, query.features, reference.features, mirrored=found.mirrored)
+        yield from _overlay(query, reference, by_points)
+    for found in register(query.small, reference.small):
+        if stretch_of(found.homography, query.small.shape[1], query.small.shape[0]) <= _MOST_STRETCH:
+            to_reference = np.linalg.inv(reference.to_small) @ found.homography @ query.to_small
+            placed = laid_over(to_reference, query.features, reference.features, mirrored=found.mirrored)
             if placed is not None:
-                yield from _overlay(query.pixels, reference.pixels, placed)
+                yield from _overlay(query, reference, placed)
 
 
-def _overlay(query: RGB, reference: RGB, alignment: Alignment) -> Iterator[Overlay]:
-    agreed = agreement(query, reference, alignment.homography)
+def _overlay(query: Described, reference: Described, alignment: Alignment) -> Iterator[Overlay]:
+    at_small = reference.to_small @ alignment.homography @ np.linalg.inv(query.to_small)
+    agreed = agreement(query.small, reference.small, at_small)
     if agreed is not None and agreed.shapes >= _LEAST_SHAPES and agreed.stretch <= _MOST_STRETCH_BY_POINTS:
         one, other = DESCRIPTOR.describe([agreed.query, agreed.reference])
         yield Overlay(alignment, agreed, float(one @ other))

@@ -197,7 +197,7 @@ def _candidates(data: dict[str, Any]) -> Content:
 def _nearness(near: dict[str, Any], bits: bool) -> str:
     if bits:
         return _("%(n)d bits away (your picture %(variant)s)") % {"n": near["distance"], "variant": near["variant"]}
-    return f"{_like(near['distance'])} ({_QUERY_VIEWS[near['variant']]})"
+    return f"{_like(near['distance'])} ({_QUERY_VIEWS.get(near['variant'], near['variant'])})"
 
 
 _QUERY_VIEWS = {
@@ -295,8 +295,8 @@ def _likeness(data: dict[str, Any]) -> str:
 
 def _percent(probability: float) -> str:
     """Say a probability without ever rounding it to certainty."""
-    shown = min(max(100 * probability, 0.01), 99.99)
-    return f"{shown:.2f} %" if shown > 99 or shown < 1 else f"{shown:.0f} %"
+    shown = min(max(100 * probability, 0.01), 99.9999)
+    return f"{shown:.4f} %" if shown > 99 else f"{shown:.2f} %" if shown < 1 else f"{shown:.0f} %"
 
 
 def _review(data: dict[str, Any]) -> Content:

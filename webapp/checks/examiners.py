@@ -9,6 +9,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from provenance.hashing.descriptor import DESCRIPTOR
+from provenance.hashing.hasher import RETIRED
 from provenance.images.decode import DecodeError, Limits, decode, encode_jpeg, memory_limit, thumbnail
 from webapp import files
 from webapp.checks.candidates import SearchCandidates
@@ -118,7 +119,8 @@ class TakeFingerprints:
             context.report(done, len(hashers), algorithm)
             (fingerprint,) = hasher.hash([picture.pixels])
             context.fingerprints.append(fingerprint)
-            context.algorithms[f"fingerprint {algorithm.rsplit('-', 1)[0]}"] = algorithm
+            name = algorithm if algorithm in RETIRED else algorithm.rsplit("-", 1)[0]
+            context.algorithms[f"fingerprint {name}"] = algorithm
             if fingerprint.usable:
                 context.codes[algorithm] = hasher.hash_dihedral(picture.pixels)
             figures[algorithm] = {

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+import uuid
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
@@ -17,7 +20,7 @@ from provenance.matching.verify import VERSION, Overlay, PairKind, described, pa
 from webapp import files
 from webapp.checks.candidates import ALWAYS_VERIFIED, MOST_VERIFIED, near_figures
 from webapp.checks.context import Context, EvidenceDraft, Pair, work_figures
-from webapp.checks.models import EvidenceKind, Outcome
+from webapp.checks.models import Check, EvidenceKind, Outcome
 from webapp.checks.renditions import RGB, make_renditions
 from webapp.checks.storage import rendition_key
 from webapp.files import Area
@@ -32,6 +35,13 @@ _OUTCOMES = {
 }
 
 
+# Part of the picture asked about; the rest may be a frame, but not another work.
+_ALL_OF_IT = 0.85
+
+REJECTIONS: list[Callable[[Check], set[uuid.UUID]]] = []
+"""What later apps know of works that people found not to be in a check's picture."""
+
+
 class VerifyPairs:
     """Verifies the nearest candidates, and makes pictures to look at of those that agree."""
 
@@ -44,10 +54,11 @@ class VerifyPairs:
         suspects = context.suspects[:MOST_VERIFIED]
         works = Work.objects.live().select_related("organisation").in_bulk([each.work_id for each in suspects])
         query = described(context.picture.pixels) if suspects else None
+        rejected = {work for rejections in REJECTIONS for work in rejections(context.check)}
         drafts: list[EvidenceDraft] = []
         for ordinal, suspect in enumerate(suspects):
             context.report(ordinal, len(suspects), "")
-            if ordinal >= ALWAYS_VERIFIED and not suspect.is_near and _matched(context):
+            if ordinal >= ALWAYS_VERIFIED and not suspect.is_near and _explained(context, rejected):
                 continue
             # It may have been deleted since it was found.
             work = works.get(suspect.work_id)
@@ -69,8 +80,16 @@ class VerifyPairs:
         return drafts
 
 
-def _matched(context: Context) -> bool:
-    return any(pair.verdict is not None and pair.verdict.kind == PairKind.VERIFIED for pair in context.pairs)
+def _explained(context: Context, rejected: set[uuid.UUID]) -> bool:
+    """Whether one registered work that nobody rejected is all, or nearly all, that the picture shows."""
+    return any(
+        pair.verdict is not None
+        and pair.verdict.kind == PairKind.VERIFIED
+        and pair.verdict.alignment is not None
+        and pair.verdict.alignment.overlap_query >= _ALL_OF_IT
+        and pair.work.pk not in rejected
+        for pair in context.pairs
+    )
 
 
 def _reference(work: Work) -> RGB | None:
@@ -113,7 +132,6 @@ def _draft(pair: Pair, query: RGB, reference: RGB | None) -> EvidenceDraft:
     verdict = pair.verdict
     data |= {
         "verdict": str(verdict.kind),
-        "probability": round(verdict.probability, 4),
         "reasons": verdict.reasons,
         "thresholds": asdict(verdict.thresholds),
     }
@@ -127,6 +145,8 @@ def _draft(pair: Pair, query: RGB, reference: RGB | None) -> EvidenceDraft:
             "upper_bound": round(bound, 8),
         }
     if verdict.overlay is not None:
+        # Rounded down: nothing is certain, and what is a match has reached the threshold.
+        data["probability"] = min(math.floor(1e6 * verdict.probability), 999_999) / 1e6
         data |= _overlay_figures(verdict.overlay, reference)
         if verdict.kind in (PairKind.VERIFIED, PairKind.PARTIAL):
             data["changes"] = changes(query, reference, verdict.overlay.alignment)

@@ -26,8 +26,8 @@ def hashers_load() -> None:
 
 
 def hashers_searched() -> dict[str, Hasher]:
-    """Return the algorithms that a query is hashed by: those of today, and before them each earlier one that works
-    still have alone. Two short queries for each earlier one."""
+    """Return the algorithms that a query is hashed by: those of today, and before them each earlier one that works have
+    codes of while the job that hashes them anew is not done. Two short queries for each earlier one."""
     owed = {
         algorithm: retired.hasher
         for algorithm, retired in RETIRED.items()

@@ -61,6 +61,10 @@ def test_what_is_tiny_or_flat_lies_nowhere(shape: tuple[int, int, int]) -> None:
     assert register(data.coffee(), np.full(shape, 90, np.uint8)) == []
 
 
+def test_grain_of_two_pixels_lies_nowhere() -> None:
+    assert register(np.random.default_rng(0).integers(0, 256, (2, 2, 3), np.uint8), data.coffee()) == []
+
+
 def test_plain_lines_are_cut_off_on_each_side() -> None:
     picture = data.coffee()[:200, :300]
     framed = np.pad(picture, ((20, 10), (5, 0), (0, 0)), constant_values=255)
@@ -104,4 +108,9 @@ def test_correlation_and_stretch() -> None:
     assert correlation(values, 3 * values + 2) == pytest.approx(1)
     assert correlation(values, -values) == pytest.approx(-1)
     assert correlation(values, np.ones(10)) == 0
-    assert stretch_of(np.diag([2.0, 0.5, 1.0])) == pytest.approx(4)
+    assert stretch_of(np.diag([2.0, 0.5, 1.0]), 300, 200) == pytest.approx(4)
+    assert stretch_of(np.full((3, 3), np.nan), 300, 200) == np.inf
+    # A shift changes nothing of how a picture in perspective is drawn.
+    slanted = np.array([[1.0, 0, 0], [0, 1, 0], [1e-3, 0, 1]])
+    shift = np.array([[1.0, 0, 1000], [0, 1, 0], [0, 0, 1]])
+    assert stretch_of(shift @ slanted, 300, 200) == pytest.approx(stretch_of(slanted, 300, 200), rel=0.3)

@@ -82,7 +82,14 @@ def test_other_methods_and_attacks_are_shown(settings: Settings, tmp_path: Path)
     (tmp_path / "benchmarks" / "results").mkdir(parents=True)
     (tmp_path / "benchmarks" / "results" / "hashing.json").write_text(json.dumps(HASHING))
     text = shown(settings, tmp_path, None)
-    for words in ("1,234,567 pairs", "NeuralHash", "98.3 (91.1-99.7)", "0.710 of the bits", "0 of those pairs"):
+    for words in (
+        "1,234,567 pairs",
+        "NeuralHash",
+        "98.3 (91.1-99.7)",
+        "0.710 of the bits",
+        "0.25 of the pictures",
+        "0 of those pairs",
+    ):
         assert words in text
     assert "No figures yet" not in text
 
