@@ -12,7 +12,7 @@ from benchmarks.results import QUICK
 from provenance.hashing.dinohash import DinoHash
 from provenance.hashing.hasher import HASHERS
 
-PICTURES = 4 if QUICK else 60
+PICTURES = 4 if QUICK else 24
 PROFILES: tuple[dict[str, str], ...] = (
     {"THREADS": "1"},
     {"THREADS": "2"},

@@ -37,9 +37,9 @@ from provenance.training.apgd import Attack, collide, evade
 RATES = (1e-3, 1e-4, 1e-6)
 _RATE_NAMES = tuple(f"tpr_at_{rate:g}" for rate in RATES)
 PRECISION = 0.9999
-QUERIES = 2 if QUICK else 60
-REGISTRY = 60 if QUICK else 1500
-ATTACKED, ATTACK_ITERATIONS = (2, 3) if QUICK else (20, 100)
+QUERIES = 2 if QUICK else 40
+REGISTRY = 60 if QUICK else 1700
+ATTACKED, ATTACK_ITERATIONS = (2, 3) if QUICK else (12, 100)
 THROUGHPUT = 16 if QUICK else 400
 PLAIN, HOUSE = "dinohash-house-v1", "dinohash-house-v2"
 EDITS = (*DINOHASH_STACKS, *THORN)

@@ -253,9 +253,10 @@ def _ask(job: tuple[int, str]) -> dict[str, Any]:
     source, edit = job
     name, data = _STATE.files[source]
     pixels = decode(data).pixels
-    plain, edited = described(pixels), described(apply(edit, pixels, source))
+    copy = apply(edit, pixels, source)
+    plain, edited = described(pixels), described(copy)
     pairs = [{"kind": "copy", "edit": edit, "pair": [name, name], "ways": _ways(edited, plain)}]
-    vectors = DESCRIPTOR.describe_query(edited.pixels)
+    vectors = DESCRIPTOR.describe_query(copy)
     if vectors is not None:
         likeness = np.einsum("qd,ncd->nqc", vectors, _STATE.vectors).max((1, 2))
         likeness[source] = -1
