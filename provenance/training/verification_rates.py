@@ -37,6 +37,7 @@ from provenance.images.decode import decode
 from provenance.images.edits import DINOHASH_STACKS, SITE, THORN, apply
 from provenance.matching.verify import (
     FIGURES,
+    MOST_STRETCH,
     VERSION,
     Described,
     PairKind,
@@ -123,7 +124,14 @@ def measured(part: Part, queries: int, work: Path, processes: int) -> list[Pair]
         for line in track(pool.map(_ask, missing, chunksize=4), total=len(missing), description="pairs"):
             out.write(json.dumps(line) + "\n")
             done[(line["query"], line["edit"])] = line["pairs"]
-    return [pair for source, edit in wanted for pair in done[(_STATE.files[source][0], edit)]]
+    pairs = [pair for source, edit in wanted for pair in done[(_STATE.files[source][0], edit)]]
+    return [pair | {"ways": [way for way in pair["ways"] if _allowed(way)]} for pair in pairs]
+
+
+def _allowed(way: list[float]) -> bool:
+    """Say whether today's verification considers it: the limit may be narrower than when it was measured."""
+    of_points, stretch = way[FIGURES.index("inliers")] > 0, way[FIGURES.index("stretch")]
+    return of_points or stretch <= np.log(MOST_STRETCH)
 
 
 def fitted(pairs: list[Pair]) -> dict[str, Any]:
