@@ -35,7 +35,7 @@ def test_it_works(checked: Check) -> None:
     assert content["picture"]["sha256"] == sha256_of(edited("calla", "screenshot"))
     assert (content["verdict"], content["verdict_words"]) == ("registered", "Registered")
     assert content["registry_size"] == 1
-    assert content["algorithms"]["verification"] == "verify-v1"
+    assert content["algorithms"]["verification"] == "verify-v2"
     kinds = [item["kind"] for item in content["evidence"]]
     assert kinds == ["picture", "exact", *["candidates"] * 4, "pair"]
     pair = content["evidence"][-1]["figures"]

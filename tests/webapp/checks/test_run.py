@@ -55,7 +55,7 @@ def test_it_works(register: Register, check_now: Submit) -> None:
         "pixels": "sha256-pixels-v1",
         "fingerprint pdq": "pdq-v1",
         "fingerprint phash": "phash-v1",
-        "verification": "verify-v1",
+        "verification": "verify-v2",
         "verdict": "verdict-v1",
     }
     assert expected.items() <= check.algorithms.items(), "later apps may add theirs"

@@ -132,7 +132,7 @@ def test_codes_of_an_earlier_algorithm_are_searched_until_every_work_has_the_new
 
     ((earlier, retired),) = RETIRED.items()
     assert list(hashers_searched()) == [*HASHERS]
-    (work,) = register_before(cast, jpeg(), algorithm=retired.successor)
+    (work,) = register_before(cast, jpeg(3), algorithm=retired.successor)
     (old,) = retired.hasher.hash([decode(files.read(Area.WORKS, work.sha256)).pixels])
     fingerprint_row(work, old).save()
     assert list(hashers_searched()) == [earlier, *HASHERS]
