@@ -8,7 +8,8 @@ process that computes it; parties that check each other rely on that.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -56,28 +57,32 @@ class Bgv:
     # Keys. Each party's share of a key is made from its share of the secret; the first party's shares fix what all have
     # in common.
 
-    def share_keys(self, first: Sequence[bytes] | None) -> list[bytes]:
-        """Return a new share: secret, public, and the first round's share of the relinearisation key.
+    def share_keys(self, seed: bytes | None) -> list[bytes]:
+        """Return a new share: secret and public.
 
         Args:
-            first: the first party's public share and first-round share; None for the first party itself.
+            seed: a public key whose random polynomial all shares have in common; None for a key of its own.
         """
-        if first is None:
+        if seed is None:
             pair = self.context.KeyGen()
-            relin = self.context.KeySwitchGen(pair.secretKey, pair.secretKey)
         else:
-            # Fresh: the share alone, not added to those before it, so that none of them can be cancelled in it.
-            pair = self.context.MultipartyKeyGen(_read("PublicKey", first[0]), False, True)
-            given = _read("EvalKey", first[1])
-            relin = self.context.MultiKeySwitchGen(pair.secretKey, pair.secretKey, given)
-        return [
-            _bytes(pair.secretKey),
-            _bytes(pair.publicKey),
-            _bytes(relin),
-        ]
+            # Fresh: the share alone, not added to those before it.
+            pair = self.context.MultipartyKeyGen(_read("PublicKey", seed), False, True)
+        return [_bytes(pair.secretKey), _bytes(pair.publicKey)]
+
+    def share_relin_first(self, secret: bytes, first: bytes | None) -> bytes:
+        """Return a party's first-round share of the relinearisation key.
+
+        Args:
+            first: the first party's; None for the first party itself.
+        """
+        key = _read("PrivateKey", secret)
+        if first is None:
+            return _bytes(self.context.KeySwitchGen(key, key))
+        return _bytes(self.context.MultiKeySwitchGen(key, key, _read("EvalKey", first)))
 
     def share_automorphism(self, secret: bytes, index: int, first: bytes | None) -> bytes:
-        """Return a party's share of the key of one automorphism; ``first`` as for :meth:`share_keys`."""
+        """Return a party's share of the key of one automorphism; ``first`` as for :meth:`share_relin_first`."""
         key = _read("PrivateKey", secret)
         if first is None:
             made = self.context.EvalAutomorphismKeyGen(key, [index])
@@ -134,17 +139,23 @@ class Bgv:
         coefficients[: self.length * stride : stride] = (2 * bits.astype(np.int64) - 1) * scale
         return _bytes(self.context.Encrypt(public, self._coefficients(coefficients)))
 
-    def encrypt_rows(self, public: Any, bits: npt.NDArray[np.uint8]) -> Iterable[bytes]:
+    def encrypt_rows(
+        self, public: Any, bits: npt.NDArray[np.uint8], offset: int = 0, base: Iterable[Any] | None = None
+    ) -> Iterator[bytes]:
         """Return the ciphertexts of a block, one for each bit of the code.
 
         Args:
-            bits: uint8 ``[n, length]`` of 0 and 1, n <= ring; slots from n on stay empty.
+            bits: uint8 ``[n, length]`` of 0 and 1, offset + n <= ring; other slots stay empty.
+            offset: slot of the first row.
+            base: a block's ciphertexts that are added.
         """
         signs = 2 * bits.astype(np.int64) - 1
-        for column in signs.T:
+        below = repeat(None) if base is None else base
+        for column, under in zip(signs.T, below, strict=False):
             slots = np.zeros(self.ring, np.int64)
-            slots[: len(column)] = column
-            yield _bytes(self.context.Encrypt(public, self._slots(slots)))
+            slots[offset : offset + len(column)] = column
+            made = self.context.Encrypt(public, self._slots(slots))
+            yield _bytes(made if under is None else self.context.EvalAdd(made, under))
 
     def fresh(self, data: bytes) -> Any:
         """Read a ciphertext as encryption makes it.

@@ -129,14 +129,22 @@ class Engine:
         with self._lock:
             self._end()
 
-    def share_keys(self, first: Sequence[bytes] | None) -> tuple[bytes, bytes, bytes]:
-        """Return a new share: secret, public, and the first round's share of the relinearisation key.
+    def share_keys(self, seed: bytes | None) -> tuple[bytes, bytes]:
+        """Return a new share: secret and public.
 
         Args:
-            first: the first party's public share and relinearisation share; None for the first party itself.
+            seed: a public key whose random polynomial all shares have in common; None for a key of its own.
         """
-        secret, public, relin = self._ask("share_keys", first or ())[1]
-        return secret, public, relin
+        secret, public = self._ask("share_keys", [seed] if seed else ())[1]
+        return secret, public
+
+    def share_relin_first(self, secret: bytes, first: bytes | None) -> bytes:
+        """Return a party's first-round share of the relinearisation key.
+
+        Args:
+            first: the first party's; None for the first party itself.
+        """
+        return self._one("share_relin_first", [secret, first] if first else [secret])
 
     def share_automorphism(self, secret: bytes, index: int, first: bytes | None) -> bytes:
         """Return a party's share of the key of one automorphism; ``first`` is the first party's, as above."""
@@ -163,14 +171,21 @@ class Engine:
         self._check_rows(code, 1)
         return self._one("encrypt_query", [code], keys=keys.named())
 
-    def encrypt_block(self, keys: JointKeys, codes: bytes, path: Path) -> tuple[FileName, int]:
+    def encrypt_block(
+        self, keys: JointKeys, codes: bytes, path: Path, base: tuple[FileName, int] | None = None
+    ) -> tuple[FileName, int]:
         """Write the ciphertexts of packed codes, one row after the other, and return the file and its bytes.
+
+        Args:
+            base: a block that these rows are added to, and the slots that it uses.
 
         Raises:
             BadInput: there are no whole rows, none, or more than a block has slots.
         """
         self._check_rows(codes, len(codes) * 8 // self.scheme.code_length)
-        said, _parts = self._ask("encrypt_block", [codes], keys=keys.named(), path=str(path))
+        file, offset = base or (None, 0)
+        named = {"base": file.named() if file else None, "offset": offset}
+        said, _parts = self._ask("encrypt_block", [codes], keys=keys.named(), path=str(path), **named)
         return FileName(path, said["sha256"]), said["bytes"]
 
     def read_query(self, query: bytes) -> None:

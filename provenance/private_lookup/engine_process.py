@@ -60,8 +60,12 @@ class Engine:
         return operation(head, parts)
 
     def do_share_keys(self, _head: dict[str, Any], parts: list[bytes]) -> _Answer:
-        """[first public, first relin] or nothing -> [secret, public, relin]."""
-        return {}, self._bgv.share_keys(parts or None)
+        """[seed] or nothing -> [secret, public]."""
+        return {}, self._bgv.share_keys(parts[0] if parts else None)
+
+    def do_share_relin_first(self, _head: dict[str, Any], parts: list[bytes]) -> _Answer:
+        """[secret, first share] or [secret] -> [share]."""
+        return {}, [self._bgv.share_relin_first(parts[0], parts[1] if len(parts) > 1 else None)]
 
     def do_share_automorphism(self, head: dict[str, Any], parts: list[bytes]) -> _Answer:
         """[secret, first share] or [secret] -> [share]."""
@@ -83,9 +87,11 @@ class Engine:
     def do_encrypt_block(self, head: dict[str, Any], parts: list[bytes]) -> _Answer:
         """[packed codes] -> a new file of ciphertexts, and its size and SHA-256."""
         packed = np.frombuffer(parts[0], np.uint8).reshape(-1, self._bgv.length // 8)
-        if len(packed) > self._bgv.ring:
+        offset = head["offset"]
+        if offset + len(packed) > self._bgv.ring:
             raise Malformed("more rows than a block has slots")
-        rows = iter(self._bgv.encrypt_rows(self._public(head), np.unpackbits(packed, axis=1)))
+        base = map(self._bgv.fresh, self._columns(*head["base"])) if head["base"] else None
+        rows = self._bgv.encrypt_rows(self._public(head), np.unpackbits(packed, axis=1), offset, base)
         first = next(rows)
         digest, size = hashlib.sha256(), 0
         path = Path(head["path"])

@@ -71,7 +71,7 @@ def _secure(length: int, depth: int) -> Scheme:
 
 
 def _toy(length: int, depth: int) -> Scheme:
-    return Scheme(f"toy-bgv-v1-{length}", length, ring=1024, depth=depth, prime_bits=50, secure=False)
+    return Scheme(f"toy-bgv-v1-{length}", length, ring=512, depth=depth, prime_bits=50, secure=False)
 
 
 # Longer codes have more distances to tell apart, and their polynomials need one more product.

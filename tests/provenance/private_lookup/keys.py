@@ -10,10 +10,10 @@ from provenance.private_lookup.engine import Engine, FileName, JointKeys
 
 def make_keys(engine: Engine, folder: Path) -> tuple[JointKeys, list[bytes]]:
     """Return the joint keys, in files, and each party's share of the secret."""
-    first = engine.share_keys(None)
-    shares = [first, *(engine.share_keys(first[1:]) for _party in range(engine.parties - 1))]
-    secrets = [share[0] for share in shares]
-    joined = engine.join("relin_first", [share[2] for share in shares])
+    _secret, seed = engine.share_keys(None)
+    secrets, publics = zip(*(engine.share_keys(seed) for _party in range(engine.parties)), strict=True)
+    first = engine.share_relin_first(secrets[0], None)
+    joined = engine.join("relin_first", [first, *(engine.share_relin_first(secret, first) for secret in secrets[1:])])
 
     def keep(name: str, data: bytes) -> FileName:
         (folder / name).write_bytes(data)
@@ -25,8 +25,8 @@ def make_keys(engine: Engine, folder: Path) -> tuple[JointKeys, list[bytes]]:
         others = [engine.share_automorphism(secret, index, lead) for secret in secrets[1:]]
         automorphisms[index] = keep(f"automorphism-{index}", engine.join("automorphism", [lead, *others]))
     keys = JointKeys(
-        keep("public", engine.join("public", [share[1] for share in shares])),
+        keep("public", engine.join("public", publics)),
         keep("relin", engine.join("relin", [engine.share_relin(secret, joined) for secret in secrets])),
         automorphisms,
     )
-    return keys, secrets
+    return keys, list(secrets)

@@ -189,7 +189,7 @@ def test_a_block_has_at_least_one_row_and_at_most_one_a_slot(
     toy_engine: Engine, toy_keys: Keys, tmp_path: Path
 ) -> None:
     for rows in (b"", bytes(12 * (TOY.ring + 1)), bytes(13)):
-        with pytest.raises(BadInput, match="1 to 1024"):
+        with pytest.raises(BadInput, match=f"1 to {TOY.ring}"):
             toy_engine.encrypt_block(toy_keys[0], rows, tmp_path / "block")
     assert list(tmp_path.iterdir()) == []
 
