@@ -35,6 +35,8 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, help="Is this pict
 app.add_typer(cli_models.app, name="models")
 app.add_typer(cli_artwork.app)
 app.add_typer(cli_private.app, name="private")
+app.add_typer(cli_private.keyholders, name="keyholder")
+app.add_typer(cli_private.catalogues, name="catalogue")
 out = Console()
 err = Console(stderr=True)
 

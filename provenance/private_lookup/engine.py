@@ -37,6 +37,7 @@ from provenance.private_lookup.engine_process import main
 main()
 """
 _GIGABYTE = 1 << 30
+_BLOCKS_OF_WORK = 4
 _SECONDS_TO_END = 10
 
 
@@ -80,14 +81,22 @@ class Limits:
     """What an engine may use.
 
     Attributes:
-        most_blocks: blocks that stay in memory, 0.6 GB each at full parameters; at least 1.
-        memory: bytes of memory; what needs more fails with a reason.
+        most_blocks: blocks that stay in memory, 0.6 GB each at 96 bits and full parameters; at least 1.
+        memory: bytes of memory, above which a request fails with a reason; by default what these blocks need.
         threads: processors kept busy by one request. On a machine that others use, more than 1 is slower.
     """
 
     most_blocks: int = 2
-    memory: int = 6 * _GIGABYTE
+    memory: int | None = None
     threads: int = 1
+
+    def memory_for(self, scheme: Scheme) -> int:
+        """Return the bytes that an engine of this scheme may use."""
+        if self.memory is not None:
+            return self.memory
+        # A query taken apart is as large as a block, and is three times that while it is. Shares of keys, libraries and
+        # encoded numbers fit into the rest.
+        return _GIGABYTE + (self.most_blocks + _BLOCKS_OF_WORK) * scheme.block_bytes
 
 
 class Engine:
@@ -305,7 +314,7 @@ class Engine:
     def _begin(self) -> None:
         python = self._python or engine_setup.find()
         ours, theirs = socket.socketpair()
-        arguments = [str(_FOLDER), str(theirs.fileno()), str(self._limits.memory)]
+        arguments = [str(_FOLDER), str(theirs.fileno()), str(self._limits.memory_for(self.scheme))]
         with theirs:
             self._process = subprocess.Popen(
                 [python, "-I", "-c", _START, *arguments],

@@ -29,3 +29,7 @@ class Refused(PrivateLookupError):
 
 class WrongPassphrase(PrivateLookupError):
     """A share cannot be opened with this passphrase, or its file was altered."""
+
+
+class KeyholderUnreachable(PrivateLookupError):
+    """A keyholder does not answer, or went away in the middle."""

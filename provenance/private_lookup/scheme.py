@@ -47,6 +47,11 @@ class Scheme:
         return 1 << (self.code_length - 1).bit_length()
 
     @property
+    def block_bytes(self) -> int:
+        """Bytes of a block, but for the kilobytes around each ciphertext: two polynomials of 64-bit words a bit."""
+        return self.code_length * 2 * 8 * self.ring * (self.depth + 3)
+
+    @property
     def trace(self) -> tuple[int, ...]:
         """Automorphisms X -> X^k whose sums project the ring onto the subring, in the order of their use."""
         steps, k = [], self.ring
