@@ -76,7 +76,8 @@ def _secure(length: int, depth: int) -> Scheme:
 
 
 def _toy(length: int, depth: int) -> Scheme:
-    return Scheme(f"toy-bgv-v1-{length}", length, ring=512, depth=depth, prime_bits=50, secure=False)
+    ring = 256 if length <= 128 else 512
+    return Scheme(f"toy-bgv-v1-{length}", length, ring=ring, depth=depth, prime_bits=50, secure=False)
 
 
 # Longer codes have more distances to tell apart, and their polynomials need one more product.

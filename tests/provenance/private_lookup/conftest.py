@@ -1,6 +1,6 @@
 """An engine of the real OpenFHE, in its real process; where no Python fits it, these tests are skipped and say why.
 
-Parameters are the toy ones, which protect nothing: a ring of 512 instead of 32,768.
+Parameters are the toy ones, which protect nothing: a ring of 256 instead of 32,768.
 """
 
 from __future__ import annotations
