@@ -205,6 +205,14 @@ class Engine:
         """
         self._ask("read_query", [query])
 
+    def expand(self, keys: JointKeys, query: bytes) -> None:
+        """Take a query apart ahead of what needs it. The last one that was is kept."""
+        self._ask("expand", [query], keys=keys.named())
+
+    def load(self, block: FileName) -> None:
+        """Bring a block into memory ahead of what needs it."""
+        self._ask("load", block=block.named())
+
     def evaluate(
         self,
         keys: JointKeys,

@@ -119,6 +119,16 @@ class Engine:
         self._bgv.fresh(parts[0])
         return {}, []
 
+    def do_expand(self, head: dict[str, Any], parts: list[bytes]) -> _Answer:
+        """[query] -> nothing; what follows finds it taken apart."""
+        self._expanded(head, parts[0])
+        return {}, []
+
+    def do_load(self, head: dict[str, Any], _parts: list[bytes]) -> _Answer:
+        """Nothing -> nothing; what follows finds the block in memory."""
+        self._block(head["block"])
+        return {}, []
+
     def do_evaluate(self, head: dict[str, Any], parts: list[bytes]) -> _Answer:
         """[query, alive, seed] -> [one ciphertext for the block]."""
         query, alive, seed = parts
