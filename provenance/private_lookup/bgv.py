@@ -1,8 +1,8 @@
 """What OpenFHE does for a private look-up: keys in shares, codes to ciphertexts, ciphertexts to an answer.
 
 Runs in the engine's process alone, under an interpreter that has OpenFHE; of the package it may import only what says
-so. Bytes are OpenFHE's binary serialisation. What is computed from bytes has the same bytes in every
-process that computes it; parties that check each other rely on that.
+so. Bytes are OpenFHE's binary serialisation. What is computed from bytes has the same bytes in every process that
+computes it; parties that check each other rely on that. Everything is decrypted at the level ``depth``.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy.typing as npt
 import openfhe
 
 _MODULUS = 65537
-# Fusing shares that were drowned in noise takes three primes (rns-multiparty.cpp, NOISE_FLOODING_MULTIPARTY).
+# Shares that are drowned in noise need three primes to be left (OpenFHE, rns-multiparty.cpp).
 _PRIMES_TO_DECRYPT = 3
 _WORD = 8
 # Parameters are serialised with every ciphertext; less than one prime's numbers at full parameters.
@@ -216,7 +216,7 @@ class Bgv:
             used: levels that the whole takes.
             alive: bool ``[ring]``: slots that hold an entry that was not deleted.
             seed: what the masks are drawn from.
-            who: whether slots without an entry must read as no match, and not add nothing to a sum.
+            who: whether slots are read one by one, so that those without an entry must not be zero.
         """
         total = None
         for bit, column in zip(query, block, strict=True):
@@ -303,7 +303,7 @@ class Bgv:
 
     def fuse(self, shares: Sequence[bytes]) -> _Numbers:
         """Return what the shares of all parties decrypt to: int64 ``[ring]``, 0..65,536, slots or coefficients."""
-        read = [self._ciphertext(share, level=self._last, elements=1) for share in shares]
+        read = [self._ciphertext(share, level=self.depth, elements=1) for share in shares]
         plain = self.context.MultipartyDecryptFusion(read)
         plain.SetLength(self.ring)
         in_slots = plain.GetEncodingType() == openfhe.PACKED_ENCODING
@@ -312,13 +312,8 @@ class Bgv:
 
     # Below, plain things that the above is made of.
 
-    @property
-    def _last(self) -> int:
-        """The level at which everything is decrypted."""
-        return self.depth
-
     def _evaluated(self, data: bytes) -> Any:
-        return self._ciphertext(data, level=self._last)
+        return self._ciphertext(data, level=self.depth)
 
     def _ciphertext(self, data: bytes, *, level: int, elements: int = 2) -> Any:
         found = _read("Ciphertext", data)

@@ -76,6 +76,8 @@ def test_questions_are_answered_and_a_killed_keyholder_stops_them(
     club: Club, registry: Registry, served: list[Served], tmp_path: Path
 ) -> None:
     remotes = [one.remote for one in served]
+    with pytest.raises(Refused, match="Another process"):
+        Keyholder(club.folder / "archive", PASSPHRASES["archive"], registry=registry.folder)
     offer(registry, remotes)
     query = club.asker().encrypt(random_code(2))
     clients = {club.client.name: club.client.public}
@@ -136,8 +138,3 @@ def test_what_speaks_otherwise_is_refused_and_harms_nobody(club: Club, registry:
             thread.join()
     with pytest.raises(KeyholderUnreachable, match="No such file"):
         remote.commit(b"")
-
-
-def test_a_second_process_does_not_open_the_folder(club: Club, registry: Registry, served: list[Served]) -> None:
-    with pytest.raises(Refused, match="Another process"):
-        Keyholder(club.folder / "archive", PASSPHRASES["archive"], registry=registry.folder)
