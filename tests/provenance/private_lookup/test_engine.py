@@ -16,7 +16,7 @@ from provenance.private_lookup import engine_setup
 from provenance.private_lookup.circuit import Policy, compile_circuit
 from provenance.private_lookup.engine import Engine, FileName, JointKeys, Limits
 from provenance.private_lookup.errors import BadInput, EngineFailed, EngineUnavailable
-from provenance.private_lookup.scheme import Scheme
+from provenance.private_lookup.scheme import Scheme, scheme_for
 from tests.provenance.private_lookup.conftest import TOY
 from tests.provenance.private_lookup.keys import make_keys
 
@@ -243,6 +243,14 @@ def test_three_parties(engine_python: Path, tmp_path: Path) -> None:
         made = engine.check_query(keys, engine.encrypt_query(keys, CODE), b"seed")
         assert not decrypt(engine, secrets, made, "check").any()
         assert decrypt(engine, secrets[:2], made, "check").any()
+
+
+def test_the_library_finds_128_bits_at_both_depths(engine_python: Path) -> None:
+    """At the full parameters, of 96 or 128 and of 192 or 256 bits: opening one is what the library refuses below 128 bits."""
+    for length in (96, 256):
+        with Engine(scheme_for(length), 2, "full", python=engine_python) as engine:
+            secret, public = engine.share_keys(None)
+            assert len(public) > len(secret) > scheme_for(length).block_bytes / length / 2
 
 
 def test_the_library_refuses_parameters_of_less_security(engine_python: Path) -> None:
