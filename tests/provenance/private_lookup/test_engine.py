@@ -246,7 +246,7 @@ def test_three_parties(engine_python: Path, tmp_path: Path) -> None:
 
 
 def test_the_library_finds_128_bits_at_both_depths(engine_python: Path) -> None:
-    """At the full parameters, of 96 or 128 and of 192 or 256 bits: opening one is what the library refuses below 128 bits."""
+    """At the full parameters: opening a context is what the library refuses below 128 bits."""
     for length in (96, 256):
         with Engine(scheme_for(length), 2, "full", python=engine_python) as engine:
             secret, public = engine.share_keys(None)
