@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -140,9 +141,12 @@ class Client:
             query=query.ciphertext,
         )
         asked = read_question(question, self.agreement, {self.identity.name: self.identity.public}).id
-        seed, checks = _agree_on_seed(self.agreement, question, asked, keyholders)
-        outputs = evaluator(question, seed)
-        answers = [keyholder.answer(checks, outputs) for keyholder in keyholders]
+        seed, reveals = _agree_on_seed(self.agreement, question, asked, keyholders)
+        with ThreadPoolExecutor(1) as pool:
+            evaluation = pool.submit(evaluator, question, seed)
+            checks = _each(keyholders, lambda keyholder: keyholder.check(reveals))
+            outputs = evaluation.result()
+        answers = _each(keyholders, lambda keyholder: keyholder.answer(checks, outputs))
         shares = []
         for message in _in_order(self.agreement, "answer", asked, answers):
             shares.append([unseal(reply, box, bytes.fromhex(asked)) for box in message.parts])
@@ -191,22 +195,29 @@ def offer(registry: Registry, keyholders: Sequence[AnsweringKeyholder]) -> None:
     Raises:
         Refused: a block is malformed, or the state is older than one that was checked.
     """
-    checks = _agree_on_seed(registry.agreement, registry.signed, registry.manifest.id, keyholders)[1]
-    admitted = [keyholder.admit(checks) for keyholder in keyholders]
+    _seed, reveals = _agree_on_seed(registry.agreement, registry.signed, registry.manifest.id, keyholders)
+    checks = _each(keyholders, lambda keyholder: keyholder.check(reveals))
+    admitted = _each(keyholders, lambda keyholder: keyholder.admit(checks))
     _in_order(registry.agreement, "admit", registry.manifest.id, admitted)
 
 
 def _agree_on_seed(
     agreement: Agreement, request: bytes, request_id: str, keyholders: Sequence[AnsweringKeyholder]
 ) -> tuple[bytes, list[bytes]]:
-    """Return the joint seed of a request, and the keyholders' checks."""
+    """Return the joint seed of a request, and the keyholders' messages that reveal it."""
     if len(keyholders) != len(agreement.parties):
         raise Refused(f"All {len(agreement.parties)} keyholders are needed; there are {len(keyholders)}.")
-    commits = [keyholder.commit(request) for keyholder in keyholders]
-    reveals = [keyholder.reveal(commits) for keyholder in keyholders]
+    commits = _each(keyholders, lambda keyholder: keyholder.commit(request))
+    reveals = _each(keyholders, lambda keyholder: keyholder.reveal(commits))
     said = _in_order(agreement, "reveal", request_id, reveals)
     seed = joint_seed(request_id, [bytes.fromhex(str(message.fields["nonce"])) for message in said])
-    return seed, [keyholder.check(reveals) for keyholder in keyholders]
+    return seed, reveals
+
+
+def _each(keyholders: Sequence[AnsweringKeyholder], step: Callable[[AnsweringKeyholder], bytes]) -> list[bytes]:
+    """Have all keyholders take a step at once: each computes on a machine of its own."""
+    with ThreadPoolExecutor(len(keyholders)) as pool:
+        return list(pool.map(step, keyholders))
 
 
 def _in_order(agreement: Agreement, kind: str, request_id: str, data: Sequence[bytes]) -> list[Message]:
