@@ -16,6 +16,7 @@ import socket
 import sys
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -277,4 +278,6 @@ def main() -> None:
     # A dump would hold a share of the secret.
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
-    serve(socket.socket(fileno=descriptor))
+    # Where the other end is gone, nobody is left to be told.
+    with suppress(ConnectionError):
+        serve(socket.socket(fileno=descriptor))

@@ -35,26 +35,28 @@ def make_agreement(folder: Path, holder: Identity) -> Agreement:
     return made
 
 
-_TURN = """
-import sys
+_TAKE_PART = """
+import sys, time
 from pathlib import Path
 from provenance.private_lookup.parties import Keyholder
 folder, phrase, exchange, python = sys.argv[1:]
 with Keyholder(Path(folder), phrase, python=Path(python)) as keyholder:
-    print(keyholder.generate(Path(exchange)))
+    while (missing := keyholder.generate(Path(exchange))) is not None:
+        print(missing)
+        time.sleep(0.1)
 """
 
 
-def make_joint_keys(folder: Path, python: Path) -> list[str]:
-    """Have both take turns, each in a process of its own, until the keys are there; return what they waited for."""
+def make_joint_keys(folder: Path, python: Path) -> dict[str, list[str]]:
+    """Have both take part, each in a process of its own; return what each waited for, in order."""
     (folder / "exchange").mkdir()
-    said: list[str] = []
-    while said[-2:] != ["None", "None"]:
-        name = list(PASSPHRASES)[len(said) % 2]
-        program = [sys.executable, "-c", _TURN, folder / name, PASSPHRASES[name], folder / "exchange", python]
-        done = subprocess.run(program, check=True, capture_output=True, text=True)
-        said.append(done.stdout.strip())
-    return said
+    started = {}
+    for name, phrase in PASSPHRASES.items():
+        program = [sys.executable, "-c", _TAKE_PART, folder / name, phrase, folder / "exchange", python]
+        started[name] = subprocess.Popen(program, stdout=subprocess.PIPE, text=True)
+    said = {name: process.communicate(timeout=300)[0].split("\n") for name, process in started.items()}
+    assert [process.returncode for process in started.values()] == [0, 0]
+    return {name: list(dict.fromkeys(filter(None, lines))) for name, lines in said.items()}
 
 
 def code_at(code: HashCode, distance: int, seed: int = 0) -> HashCode:
@@ -79,7 +81,7 @@ class Club:
     keys: JointKeys
     engine: Engine
     python: Path
-    waited_for: list[str]
+    waited_for: dict[str, list[str]]
 
     def keyholder(self, name: str, registry: Registry) -> Keyholder:
         return Keyholder(self.folder / name, PASSPHRASES[name], registry=registry.folder, python=self.python)

@@ -62,7 +62,7 @@ def sockets(club: Club, home: Path) -> Iterator[list[object]]:
         environment = {**os.environ, "PROVENANCE_PASSPHRASE": phrase}
         started.append(subprocess.Popen(program, env=environment, stdout=subprocess.DEVNULL))
     try:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 120
         while not all((home / f"{name}.socket").exists() for name in PASSPHRASES):
             assert time.monotonic() < deadline
             time.sleep(0.1)

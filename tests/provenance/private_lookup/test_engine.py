@@ -207,6 +207,9 @@ def test_a_killed_engine_is_started_again_and_asked_again(
         middle = engine.status()["process"]
         assert middle != before
 
+        # Stopped, it cannot be done before it is killed.
+        os.kill(middle, signal.SIGSTOP)
+
         def kill_soon() -> None:
             time.sleep(0.1)
             os.kill(middle, signal.SIGKILL)

@@ -79,8 +79,10 @@ def events(keyholder: Keyholder) -> list[str]:
 
 
 def test_joint_keys_are_made_by_separate_processes_in_separate_folders(club: Club) -> None:
-    assert club.waited_for[:2] == ["commit of museum", "reveal of archive"]
-    assert len(club.waited_for) <= 8
+    # Each waits for the other alone; for what, depends on who is faster.
+    for name, other in (("archive", "museum"), ("museum", "archive")):
+        assert club.waited_for[name]
+        assert all(missing.endswith(f" of {other}") for missing in club.waited_for[name])
     assert len({keys_digest(club.folder / name / "keys") for name in PASSPHRASES}) == 1
     for name in PASSPHRASES:
         assert not (club.folder / name / "outbox").exists()

@@ -41,10 +41,10 @@ class Served:
         self.at = folder / f"{name}.socket"
         arguments = [club.folder / name, PASSPHRASES[name], registry.folder, self.at, club.python]
         self.process = subprocess.Popen([sys.executable, "-c", _SERVE, *arguments])
-        self.remote = RemoteKeyholder(self.at, seconds=60)
+        self.remote = RemoteKeyholder(self.at, seconds=300)
 
     def wait(self) -> None:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 120
         while not self.at.exists():
             assert self.process.poll() is None
             assert time.monotonic() < deadline
