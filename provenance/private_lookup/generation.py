@@ -32,6 +32,8 @@ from provenance.private_lookup.joint_keys import keep_key, keys_digest, write_ke
 
 SHARE, COMMON = "share", "common"
 _NONCE = 32
+# What binds its sender once we saw it: a commitment that comes after our share was revealed binds to nothing.
+_ONCE = ("seed", "commit")
 
 
 class _Waiting(Exception):
@@ -108,11 +110,8 @@ class _Rounds:
             secret, public = self._engine.share_keys(seed.parts[0])
             self._vault.keep("public", public)
             self._vault.keep("nonces", os.urandom(2 * _NONCE))
-            self._vault.keep("seed", seed.id.encode())
             # Last: where it is, the others are.
             self._vault.keep(SHARE, secret)
-        if self._vault["seed"].decode() != seed.id:
-            raise Refused(f"{self._first} sent a second seed. Begin anew with a new agreement.")
         nonces = self._vault["nonces"]
         return self._vault[SHARE], self._vault["public"], nonces[:_NONCE], nonces[_NONCE:]
 
@@ -168,7 +167,15 @@ class _Rounds:
         if not path.exists():
             raise _Waiting(f"{kind} of {sender}")
         known = {sender: self._agreement.by_name[sender]}
-        return read_signed(path.read_bytes(), kind, self._agreement.digest, known)
+        data = path.read_bytes()
+        message = read_signed(data, kind, self._agreement.digest, known)
+        if kind in _ONCE:
+            seen = self._outbox / f"{kind}-of-{sender}"
+            if not seen.exists():
+                write_whole(seen, data)
+            if seen.read_bytes() != data:
+                raise Refused(f"{sender} sent a second {kind}. Begin anew with a new agreement.")
+        return message
 
     def _all(self, kind: str) -> list[Message]:
         return [self._get(name, kind) for name in self._names]

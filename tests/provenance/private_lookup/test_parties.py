@@ -105,8 +105,13 @@ def test_parties_that_do_not_keep_to_the_rounds_are_refused(engine_python: Path,
         other.generate(exchange)
         assert commit.read_bytes() == sent
         # A share that was not committed to, such as one that cancels the others.
-        commit.write_bytes(sign(other.identity, "commit", agreement.digest, parts=(bytes(32),)))
+        forged = sign(other.identity, "commit", agreement.digest, parts=(bytes(32),))
+        commit.write_bytes(forged)
         with pytest.raises(Refused, match="museum revealed another share"):
+            one.generate(exchange)
+        # Nor is it committed to afterwards.
+        commit.write_bytes(sent)
+        with pytest.raises(Refused, match="museum sent a second commit"):
             one.generate(exchange)
         # Nobody signs for another.
         commit.write_bytes(sign(one.identity, "commit", agreement.digest, parts=(bytes(32),)))
