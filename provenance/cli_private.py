@@ -140,7 +140,8 @@ def serve_keyholder(
     catalogue: Annotated[Path, typer.Option("--catalogue", help="Folder of the catalogue's blocks and manifest.")],
     at: Annotated[Path, typer.Option("--socket", help="Where to answer; only this user may write to it.")],
     recomputed: Annotated[
-        int | None, typer.Option(help="Compute only so many blocks again, chosen at random, before a share is given.")
+        int | None,
+        typer.Option(min=1, help="Compute only so many blocks again, chosen at random, before a share is given."),
     ] = None,
     passphrase: PassphraseOption = None,
 ) -> None:

@@ -102,6 +102,7 @@ class Keyholder:
         BadInput: the folder holds no keyholder, or its journal was altered.
         Refused: another process uses it.
         WrongPassphrase: it does not open.
+        ValueError: ``recomputed`` is under 1.
     """
 
     def __init__(
@@ -114,6 +115,8 @@ class Keyholder:
         limits: Limits | None = None,
         python: Path | None = None,
     ) -> None:
+        if recomputed is not None and recomputed < 1:
+            raise ValueError("a keyholder computes at least one block again")
         if not (folder / _IDENTITY).exists():
             raise BadInput(f"{folder} holds no keyholder. Make one: provenance keyholder create {folder} NAME")
         self.folder = folder

@@ -171,6 +171,8 @@ def test_a_spot_check_is_of_as_many_blocks_as_wished(
 ) -> None:
     one = keyholders[0]
     assert one._chosen(3) == [0, 1, 2]
+    with pytest.raises(ValueError, match="at least one block"):
+        Keyholder(one.folder, PASSPHRASES["archive"], recomputed=0)
     monkeypatch.setattr(one, "_recomputed", 2)
     assert {tuple(one._chosen(3)) for _try in range(100)} == {(0, 1), (0, 2), (1, 2)}
 
