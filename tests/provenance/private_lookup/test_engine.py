@@ -16,7 +16,7 @@ from provenance.private_lookup import engine_setup
 from provenance.private_lookup.circuit import Policy, compile_circuit
 from provenance.private_lookup.engine import Engine, FileName, JointKeys, Limits
 from provenance.private_lookup.errors import BadInput, EngineFailed, EngineUnavailable
-from provenance.private_lookup.scheme import Scheme, scheme_for
+from provenance.private_lookup.scheme import SCHEMES, Scheme, scheme_for
 from tests.provenance.private_lookup.conftest import TOY
 from tests.provenance.private_lookup.keys import make_keys
 
@@ -246,6 +246,26 @@ def test_three_parties(engine_python: Path, tmp_path: Path) -> None:
         made = engine.check_query(keys, engine.encrypt_query(keys, CODE), b"seed")
         assert not decrypt(engine, secrets, made, "check").any()
         assert decrypt(engine, secrets[:2], made, "check").any()
+
+
+def test_the_longest_codes_at_the_largest_threshold(engine_python: Path, tmp_path: Path) -> None:
+    code = bytes(range(32))
+    with Engine(SCHEMES["toy-bgv-v1-256"], 2, "long", python=engine_python) as engine:
+        keys, secrets = make_keys(engine, tmp_path)
+        rows = b"".join(at_distance(code, distance, distance) for distance in (33, 32, 0, 34))
+        block, _size = engine.encrypt_block(keys, rows, tmp_path / "block")
+        query = engine.encrypt_query(keys, code)
+        slots = np.arange(engine.scheme.ring)
+        for policy in Policy:
+            circuit = compile_circuit(policy, 256, 32)
+            made = engine.evaluate(keys, query, block, circuit, alive=slots < 4, seed=b"seed")
+            values = decrypt(engine, secrets, made, str(policy))
+            if policy is Policy.WHO:
+                assert np.flatnonzero(values == 0).tolist() == [1, 2]
+            else:
+                assert values[0] != 0
+                made = engine.evaluate(keys, query, block, circuit, alive=slots % 4 == 0, seed=b"seed")
+                assert decrypt(engine, secrets, made, "bit")[0] == 0
 
 
 def test_the_library_finds_128_bits_at_both_depths(engine_python: Path) -> None:
