@@ -22,7 +22,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from provenance.hashing.descriptor import DESCRIPTOR
-from provenance.hashing.hasher import HASHERS
+from provenance.hashing.hasher import HASHERS, RETIRED, Hasher
 
 RGB = npt.NDArray[np.uint8]
 # Cosines become whole numbers, so that curves of all peers are histograms.
@@ -58,7 +58,7 @@ class Peer:
 @cache
 def peers() -> dict[str, Peer]:
     """Return every peer that is at hand, by name; in each process they are loaded once."""
-    found = [_house(name) for name in HASHERS]
+    found = [_house(hasher) for hasher in (*HASHERS.values(), *(retired.hasher for retired in RETIRED.values()))]
     found.append(Peer(DESCRIPTOR.algorithm, None, lambda pixels: DESCRIPTOR.describe([pixels])[0]))
     found += [Peer("dHash", 64, _packed(imagehash.dhash)), Peer("wHash", 64, _packed(imagehash.whash))]
     found += [maker() for name, maker in _FOREIGN.items() if name not in absent()]
@@ -83,9 +83,12 @@ def absent() -> dict[str, str]:
     return missing
 
 
-def _house(name: str) -> Peer:
-    hasher = HASHERS[name]
-    return Peer(name, hasher.length, lambda pixels: np.frombuffer(hasher.hash([pixels])[0].code.bits, np.uint8))
+def _house(hasher: Hasher) -> Peer:
+    return Peer(
+        hasher.algorithm,
+        hasher.length,
+        lambda pixels: np.frombuffer(hasher.hash([pixels])[0].code.bits, np.uint8),
+    )
 
 
 def _packed(hash_of: Callable[[Image.Image], imagehash.ImageHash]) -> Callable[[RGB], npt.NDArray[np.uint8]]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import time
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from multiprocessing import get_context
 from typing import Any
 
@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from benchmarks import recall
+from benchmarks import hash_identity, recall, scan
 from benchmarks.hash_peers import COSINE_STEPS, Peer, absent, peers
 from benchmarks.recall import Cell
 from benchmarks.results import FOLDER, QUICK, publish
@@ -31,17 +31,17 @@ from provenance.hashing.hasher import HASHERS
 from provenance.images.decode import decode
 from provenance.images.edits import DINOHASH_STACKS, THORN, apply
 from provenance.matching.policy import POLICIES
-from provenance.models.copy_net import HASH_SIDE, load_hash_net
+from provenance.models.copy_net import PLAIN_HASH, ROBUST_HASH, load_hash_net
 from provenance.training.apgd import Attack, collide, evade
-from provenance.training.pictures import Part, encoded_pictures, part_of
 
 RATES = (1e-3, 1e-4, 1e-6)
+_RATE_NAMES = tuple(f"tpr_at_{rate:g}" for rate in RATES)
 PRECISION = 0.9999
-QUERIES = 2 if QUICK else 90
-REGISTRY = 60 if QUICK else 1500
-ATTACKED, ATTACK_ITERATIONS = (2, 4) if QUICK else (24, 100)
+QUERIES = 2 if QUICK else 40
+REGISTRY = 60 if QUICK else 1700
+ATTACKED, ATTACK_ITERATIONS = (2, 3) if QUICK else (12, 100)
 THROUGHPUT = 16 if QUICK else 400
-HOUSE = "dinohash-house-v1"
+PLAIN, HOUSE = "dinohash-house-v1", "dinohash-house-v2"
 EDITS = (*DINOHASH_STACKS, *THORN)
 
 
@@ -74,21 +74,6 @@ class _State:
 _STATE = _State([], {}, {})
 
 
-def test_photographs(count: int) -> list[tuple[str, bytes]]:
-    """Return (name, file bytes) of ``count`` pictures of the test part, spread over both archives.
-
-    Raises:
-        DataMissing: the pictures are not there.
-    """
-    files = [
-        (name, data)
-        for archive in ("flickr8k.tar", "caltech101.tar")
-        for name, data in encoded_pictures(archive, held_out=True)
-        if part_of(name) == Part.TEST
-    ]
-    return [files[int(i * len(files) / count)] for i in range(count)]
-
-
 def _describe(index: int) -> dict[str, npt.NDArray[Any]]:
     pixels = decode(_STATE.files[index][1]).pixels
     return {name: peer.describe(pixels) for name, peer in peers().items()}
@@ -113,7 +98,7 @@ def ask_all() -> list[Answer]:
         print(f"{name} is not at hand and is left out: {command}")
     # The processes of the pools share the cores between them.
     torch.set_num_threads(1)
-    _STATE.files = test_photographs(REGISTRY)
+    _STATE.files = recall.photographs(REGISTRY)
     _STATE.kin = recall.register(_STATE.files)
     fork = get_context("fork")
     with ProcessPoolExecutor(os.cpu_count(), fork) as pool:
@@ -131,12 +116,24 @@ def threshold_at(strangers: npt.NDArray[np.int64], rate: float) -> int:
     return int(np.flatnonzero(within)[-1]) if within[0] else -1
 
 
-def stack_table(answers: list[Answer]) -> tuple[str, dict[str, dict[str, float]]]:
-    """Tabulate the paper's four stacks: bit agreement and TPR at measured FPR; and the means over the stacks."""
-    lines = [
-        "| method | stack | bits equal | TPR at FPR 1e-3 | 1e-4 | 1e-6 | threshold at 1e-6 | by the binomial |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
+@dataclass(frozen=True)
+class Table:
+    """What stands in RESULTS.md and on the site's accuracy page."""
+
+    head: list[str]
+    rows: list[list[str]]
+
+    def to_markdown(self) -> str:
+        """Return it as Markdown."""
+        lines = [self.head, ["---"] * len(self.head), *self.rows]
+        return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def stack_table(answers: list[Answer]) -> tuple[Table, dict[str, dict[str, float]]]:
+    """Tabulate the paper's four stacks: bit agreement and TPR at measured FPR; and the means over the stacks, TPR at
+    each of :data:`RATES`."""
+    head = ["method", "stack", "bits equal", "TPR at FPR 1e-3", "1e-4", "1e-6", "threshold at 1e-6", "by the binomial"]
+    rows = []
     asked = [answer for answer in answers if answer.edit in DINOHASH_STACKS]
     means: dict[str, dict[str, float]] = {}
     for name, peer in peers().items():
@@ -150,12 +147,14 @@ def stack_table(answers: list[Answer]) -> tuple[str, dict[str, dict[str, float]]
             found.append([cell.share for cell in cells])
             equal = f"{accuracy[-1]:.3f}" if peer.bits else "-"
             binomial = f"{chance_fpr(peer.bits, cuts[-1]):.1e}" if peer.bits else "-"
-            lines.append(
-                f"| {name} | {stack.removeprefix('dinohash_')} | {equal} | {' | '.join(c.text for c in cells)} |"
-                f" {cuts[-1]} of {peer.most} | {binomial} |"
-            )
-        means[name] = {"bit_accuracy": float(np.mean(accuracy)), "tpr": float(np.mean(found, axis=0)[-1])}
-    return "\n".join(lines), means
+            found_cells = [cell.text for cell in cells]
+            threshold = f"{cuts[-1]} of {peer.most}"
+            rows.append([name, stack.removeprefix("dinohash_"), equal, *found_cells, threshold, binomial])
+        means[name] = {
+            "bit_accuracy": float(np.mean(accuracy)),
+            **dict(zip(_RATE_NAMES, np.mean(found, axis=0).tolist(), strict=True)),
+        }
+    return Table(head, rows), means
 
 
 def precision_threshold(answers: list[Answer], peer: Peer) -> int:
@@ -166,20 +165,19 @@ def precision_threshold(answers: list[Answer], peer: Peer) -> int:
     return int(allowed[-1]) if allowed.size else -1
 
 
-def thorn_table(answers: list[Answer]) -> tuple[str, dict[str, float]]:
+def thorn_table(answers: list[Answer]) -> tuple[Table, dict[str, float]]:
     """Tabulate recall at 99.99 % precision over Thorn's list; and each column's recall over all edits together."""
     asked = [answer for answer in answers if answer.edit in THORN]
     cuts = {name: precision_threshold(asked, peer) for name, peer in peers().items()}
-    columns = [*cuts, "verified"]
-    lines = [f"| edit | {' | '.join(columns)} |", f"|---|{'---|' * len(columns)}"]
+    rows = []
     overall: dict[str, float] = {}
     for edit in (*THORN, "together"):
-        rows = [answer for answer in asked if edit in ("together", answer.edit)]
-        cells = {name: Cell(sum(row.genuine[name] <= cut for row in rows), len(rows)) for name, cut in cuts.items()}
-        cells["verified"] = Cell(sum(row.source in row.verified for row in rows), len(rows))
-        lines.append(f"| {edit.removeprefix('thorn_')} | {' | '.join(cell.text for cell in cells.values())} |")
+        some = [answer for answer in asked if edit in ("together", answer.edit)]
+        cells = {name: Cell(sum(row.genuine[name] <= cut for row in some), len(some)) for name, cut in cuts.items()}
+        cells["verified"] = Cell(sum(row.source in row.verified for row in some), len(some))
+        rows.append([edit.removeprefix("thorn_"), *(cell.text for cell in cells.values())])
         overall = {name: cell.share for name, cell in cells.items()}
-    return "\n".join(lines), overall
+    return Table(["edit", *cuts, "verified"], rows), overall
 
 
 def draw_roc(answers: list[Answer]) -> bool:
@@ -211,39 +209,49 @@ def draw_roc(answers: list[Answer]) -> bool:
     return True
 
 
-def attack_table() -> tuple[str, dict[str, float]]:
-    """Attack the house hash with APGD on test pictures; tabulate what is left of it, and return bit agreement."""
-    files = test_photographs(ATTACKED)
-    squares = [squared(decode(data).pixels, HASH_SIDE) for _name, data in files]
-    pixels = torch.from_numpy(np.stack(squares)).permute(0, 3, 1, 2).contiguous()
-    net = load_hash_net()
-    policy = POLICIES[HOUSE]
-    with torch.no_grad():
-        others = (net(pixels.roll(1, 0).float() / 255)) >= 0
+def attack_table() -> tuple[str, dict[str, dict[str, float]]]:
+    """Attack our hashes with APGD on test pictures, the plain one and the robust one side by side.
+
+    Returns:
+        A table; and for each algorithm and radius in levels the mean share of bits that evasion leaves, and the share
+        of pictures that are no candidates any more.
+    """
+    files = recall.photographs(ATTACKED)
     lines = [
-        "| attack | radius | bits as before | no candidate any more | bits as the target's | candidate of the target |",
-        "|---|---|---|---|---|---|",
+        "| hash | attack | radius | bits as before | no candidate any more | bits as the target's |"
+        " candidate of the target |",
+        "|---|---|---|---|---|---|---|",
     ]
-    agreement = {}
-    for levels in (4, 8):
-        attack = Attack(eps=levels / 255, iterations=ATTACK_ITERATIONS, restarts=2, normalised=True)
-        evaded = evade(net, pixels, attack)
-        collided = collide(net, pixels, others, attack)
-        lost = (1 - evaded.agreement) * policy.length > policy.candidate_radius
-        caught = (1 - collided.on_target) * policy.length <= policy.candidate_radius
-        count = len(files)
-        lines += [
-            f"| evasion | {levels}/255 | {evaded.agreement.mean():.3f} | {Cell(int(lost.sum()), count).text} | - | - |",
-            f"| collision | {levels}/255 | {collided.agreement.mean():.3f} | - | {collided.on_target.mean():.3f} |"
-            f" {Cell(int(caught.sum()), count).text} |",
-        ]
-        agreement[str(levels)] = float(evaded.agreement.mean())
-    return "\n".join(lines), agreement
+    figures: dict[str, dict[str, float]] = {}
+    for algorithm, config in ((PLAIN, PLAIN_HASH), (HOUSE, ROBUST_HASH)):
+        squares = [squared(decode(data).pixels, config.side) for _name, data in files]
+        pixels = torch.from_numpy(np.stack(squares)).permute(0, 3, 1, 2).contiguous()
+        net = load_hash_net(config)
+        policy = POLICIES[algorithm]
+        with torch.no_grad():
+            others = net(pixels.roll(1, 0).float() / 255) >= 0
+        for levels in (4, 8):
+            attack = Attack(eps=levels / 255, iterations=ATTACK_ITERATIONS, restarts=2, normalised=True)
+            evaded = evade(net, pixels, attack)
+            collided = collide(net, pixels, others, attack)
+            lost = (1 - evaded.agreement) * policy.length > policy.candidate_radius
+            caught = (1 - collided.on_target) * policy.length <= policy.candidate_radius
+            count = len(files)
+            lines += [
+                f"| {algorithm} | evasion | {levels}/255 | {evaded.agreement.mean():.3f} |"
+                f" {Cell(int(lost.sum()), count).text} | - | - |",
+                f"| {algorithm} | collision | {levels}/255 | {collided.agreement.mean():.3f} | - |"
+                f" {collided.on_target.mean():.3f} | {Cell(int(caught.sum()), count).text} |",
+            ]
+            figures.setdefault(algorithm, {}).update(
+                {f"bits_{levels}": float(evaded.agreement.mean()), f"evaded_{levels}": float(lost.float().mean())}
+            )
+    return "\n".join(lines), figures
 
 
 def pictures_per_second() -> float:
     """Return how many pictures a second are decoded and get every hash and descriptor, a thread a core."""
-    files = test_photographs(THROUGHPUT)
+    files = recall.photographs(THROUGHPUT)
     torch.set_num_threads(1)
     for hasher in HASHERS.values():
         hasher.load()
@@ -269,57 +277,102 @@ def main() -> None:
     thorn, overall = thorn_table(answers)
     drawn = not QUICK and draw_roc(answers)
     pairs = int(np.sum([next(iter(answer.strangers.values())).sum() for answer in answers]))
-    wrong = sum(
-        found != answer.source and found not in _STATE.kin.get(answer.source, ())
+    wrong = [
+        (_STATE.files[answer.source][0], _STATE.files[found][0], answer.edit)
         for answer in answers
         for found in answer.verified
-    )
-    screenshots = [answer for answer in answers if answer.edit in DINOHASH_STACKS]
-    attacks, agreement = attack_table()
+        if found != answer.source and found not in _STATE.kin.get(answer.source, ())
+    ]
+    torch.set_num_threads(os.cpu_count() or 1)
+    attacks, attacked = attack_table()
+    identity, profiles, equal = hash_identity.measure()
+    floor, ms = scan.ours(1_000_000)
     rate = pictures_per_second()
+    by_stack = {
+        stack: Cell(sum(a.source in a.verified for a in answers if a.edit == stack), QUERIES)
+        for stack in DINOHASH_STACKS
+    }
+    neuralhash = means.get("NeuralHash")
     figures = {
         "bit_accuracy_screenshot_mean": round(means[HOUSE]["bit_accuracy"], 4),
-        "tpr_screenshot_mean": round(sum(a.source in a.verified for a in screenshots) / len(screenshots), 4),
-        "tpr_screenshot_mean_unverified": round(means[HOUSE]["tpr"], 4),
-        "measured_fpr": wrong / pairs,
+        "bit_accuracy_screenshot_mean_plain": round(means[PLAIN]["bit_accuracy"], 4),
+        "tpr_screenshot_mean": round(float(np.mean([cell.share for cell in by_stack.values()])), 4),
+        "tpr_screenshot_mean_unverified": round(means[HOUSE][_RATE_NAMES[-1]], 4),
+        "measured_fpr": len(wrong) / pairs,
         "impostor_pairs": pairs,
         "recall_at_9999_all": round(overall["verified"], 4),
         "pdq_recall_at_9999_all": round(overall["pdq-v1"], 4),
-        "neuralhash_tpr_screenshot_mean": round(means["NeuralHash"]["tpr"], 4) if "NeuralHash" in means else None,
-        "apgd8_bit_accuracy": round(agreement["8"], 4),
+        "neuralhash_tpr_screenshot_mean": round(neuralhash[_RATE_NAMES[-1]], 4) if neuralhash else None,
+        "apgd8_bit_accuracy": round(attacked[HOUSE]["bits_8"], 4),
+        "apgd8_bit_accuracy_plain": round(attacked[PLAIN]["bits_8"], 4),
+        "apgd8_evaded": round(attacked[HOUSE]["evaded_8"], 4),
+        "scan_1m_ms": round(ms, 3),
+        "bandwidth_floor_1m_ms": round(floor, 3),
+        "profiles_equal": f"{equal} of {profiles}",
         "images_per_s": round(rate, 1),
     }
     publish(
         "hashing",
         title="Copies found: hashes side by side",
-        markdown=_markdown(stacks, thorn, attacks, pairs, wrong, drawn, rate),
+        markdown=_markdown(stacks, thorn, attacks, identity, by_stack, pairs, wrong, drawn, rate),
         figures=figures,
-        details={"means": means, "thorn_together": overall},
+        details={
+            "queries": QUERIES,
+            "registry": len(_STATE.files),
+            "verified_by_stack": {stack: cell.text for stack, cell in by_stack.items()},
+            "stacks": asdict(stacks),
+            "thorn": asdict(thorn),
+            "means": means,
+            "thorn_together": overall,
+            "attacks": attacked,
+            "false_verified": wrong,
+        },
     )
 
 
-def _markdown(stacks: str, thorn: str, attacks: str, pairs: int, wrong: int, drawn: bool, rate: float) -> str:
+def _markdown(
+    stacks: Table,
+    thorn: Table,
+    attacks: str,
+    identity: str,
+    by_stack: dict[str, Cell],
+    pairs: int,
+    wrong: list[tuple[str, str, str]],
+    drawn: bool,
+    rate: float,
+) -> str:
     missing = " ".join(f"{name} was not at hand." for name in absent())
     plot = "\n![Measured ROC](results/hashing_roc.png)\n" if drawn else ""
+    verified = ", ".join(f"{stack.removeprefix('dinohash_')} {cell.text}" for stack, cell in by_stack.items())
+    taken = "" if not wrong else " They are: " + "; ".join(f"{a} for {b} ({edit})" for a, b, edit in wrong) + "."
     return f"""
 {QUERIES} test photographs, {len(EDITS)} edits each, among {len(_STATE.files):,} registered; {pairs:,} pairs of
 different pictures. Per cent with 95 % intervals (Wilson); distances of SSCD are {COSINE_STEPS // 2:,} (1 - cosine).
-Verification took {wrong} of those pairs for copies. {missing}
+{missing}
 
-**The DinoHash paper's four stacks** (crop to 60 %, JPEG 30, one filter, an erased square, letters). A curve has a
-quarter of those pairs: fewer than a million, so that "1e-6" allows none of them:
+**Verified**, that is what the site answers, on the DinoHash paper's four stacks (crop to 60 %, JPEG 30, one filter, an
+erased square, letters): {verified}. Of all those pairs of different pictures verification took {len(wrong)} for
+copies.{taken}
 
-{stacks}
+**Each method alone** on these stacks. A curve has a quarter of the pairs: where they are fewer than a million, "1e-6"
+allows none of them:
+
+{stacks.to_markdown()}
 {plot}
 **Thorn's list**, recall at 99.99 % precision with one threshold for all edits; `verified` is the site's answer, for
 which there is no threshold to choose:
 
-{thorn}
+{thorn.to_markdown()}
 
-**Attacks** on the hash through its gradients (APGD, {ATTACK_ITERATIONS} iterations, 2 restarts, {ATTACKED} test
-pictures at {HASH_SIDE} px, measured after rounding to 8 bits):
+**Attacks** through the gradients of our hashes (APGD, {ATTACK_ITERATIONS} iterations, 2 restarts, {ATTACKED} test
+pictures at the network's own {PLAIN_HASH.side} and {ROBUST_HASH.side} px, measured after rounding to 8 bits):
 
 {attacks}
+
+**Bits on other machines**: the learnt hash of {hash_identity.PICTURES} test photographs, one at a time and eight at
+once, under what may be forced upon the kernels:
+
+{identity}
 
 **Ingest**: {rate:.1f} pictures a second are decoded and get every hash and descriptor, a thread a core.
 """

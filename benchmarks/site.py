@@ -26,7 +26,7 @@ from benchmarks.results import QUICK, publish
 from benchmarks.stack import ROOT, Site, site
 from provenance.images.decode import decode, encode_jpeg
 from provenance.images.edits import apply
-from provenance.matching.verify import FALSE_VERIFICATIONS, HARD_PAIRS, false_verification_rate
+from provenance.matching.verify import pair_model
 from provenance.training.pictures import DataMissing
 
 IMPORT_PICTURES = 100 if QUICK else 1000
@@ -34,7 +34,7 @@ CHECKS = 12 if QUICK else 100
 CLIENTS = 2
 # Of what is checked, one in five is a stranger to the registry.
 EDITS = ("screenshot", "social", "grayscale", "meme_text")
-RECALL_REGISTRY, RECALL_PICTURES = (200, 2) if QUICK else (None, 60)
+RECALL_REGISTRY, RECALL_PICTURES = (200, 2) if QUICK else (1500, 20)
 
 PREPARE = """
 from datetime import timedelta
@@ -147,7 +147,8 @@ def time_checks(running: Site, partner: Partner, registered: list[bytes], strang
 def section(imported: float, checks: dict[str, Any], table: RecallTable) -> str:
     """Return the section of RESULTS.md."""
     spent = sum(checks["steps"].values())
-    _rate, bound = false_verification_rate()
+    model = pair_model()
+    _rate, bound = model.false_verification_rate()
     steps = "".join(f"| {name} | {1000 * seconds:.0f} |\n" for name, seconds in checks["steps"].items())
     return f"""
 **Upload to verdict** over the REST API, {CHECKS} checks (four of five are edited copies of registered pictures)
@@ -166,8 +167,9 @@ the last row's result.
 ({table.queries // len(PRESETS)} photographs under {len(PRESETS)} presets, the row `all` pools them) among
 {table.registry} registered photographs that no threshold was chosen on. Thresholds at that precision:
 {json.dumps(table.thresholds)}. Pairs that verification took for copies and that are none: {len(table.false_verified)}.
-On hard pairs of different pictures, chosen to look alike, it was wrong in {FALSE_VERIFICATIONS} of {HARD_PAIRS:,}
-(at most {bound:.1e} with 95 % confidence; `python -m provenance.training.verification_rates --held-out`).
+On hard pairs of different pictures, chosen to look alike, it was wrong in {model.false_verifications} of
+{model.hard_pairs:,}
+(at most {bound:.1e} with 95 % confidence; `python -m provenance.training.verification_rates judge WORK`).
 
 {table.to_markdown()}
 """
@@ -176,7 +178,7 @@ On hard pairs of different pictures, chosen to look alike, it was wrong in {FALS
 def main() -> None:
     """Run the benchmark; see the module's text."""
     try:
-        everything = photographs(None if not QUICK else RECALL_REGISTRY)
+        everything = photographs(RECALL_REGISTRY)
     except DataMissing as missing:
         sys.exit(str(missing))
     registered, strangers = everything[:IMPORT_PICTURES], everything[IMPORT_PICTURES : IMPORT_PICTURES + CHECKS]

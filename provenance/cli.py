@@ -25,10 +25,10 @@ from rich.table import Table
 from provenance import cli_artwork, cli_models, cli_private
 from provenance.hashing.code import hamming
 from provenance.hashing.dinohash import published_hashers
-from provenance.hashing.hasher import HASHERS, Hasher
+from provenance.hashing.hasher import HASHERS, RETIRED, Hasher
 from provenance.images.decode import DecodeError, Picture, decode
 from provenance.matching.policy import POLICIES
-from provenance.matching.verify import PairKind, false_verification_rate, verify_pair
+from provenance.matching.verify import PairKind, pair_model, verify_pair
 from provenance.models.errors import ModelError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Is this picture registered, and whose is it?")
@@ -64,7 +64,8 @@ _DISTANCE_ROWS: dict[str, Callable[[dict[str, Any]], str]] = {
 }
 
 _PUBLISHED = published_hashers()
-_ALGORITHM_HELP = f"One of {', '.join(HASHERS)} (all of these by default), {', '.join(_PUBLISHED)}."
+_RETIRED = {algorithm: retired.hasher for algorithm, retired in RETIRED.items()}
+_ALGORITHM_HELP = f"One of {', '.join(HASHERS)} (all of these by default), {', '.join((*_RETIRED, *_PUBLISHED))}."
 
 
 @app.command("hash")
@@ -74,7 +75,7 @@ def hash_files(
     as_json: JsonOption = False,
 ) -> None:
     """Print the perceptual hashes of pictures, a line each: algorithm, quality from 0 to 1, hash, file."""
-    offered: dict[str, Hasher] = {**HASHERS, **_PUBLISHED}
+    offered: dict[str, Hasher] = {**HASHERS, **_RETIRED, **_PUBLISHED}
     if algorithm is not None and algorithm not in offered:
         _refuse(f"There is no algorithm {algorithm}. Choose one of {', '.join(offered)}.")
     chosen = [offered[algorithm]] if algorithm else list(HASHERS.values())
@@ -145,11 +146,12 @@ def compare(
         distances.append(row)
     pair = verify_pair(query.pixels, reference.pixels)
     identical = query.pixel_sha256 == reference.pixel_sha256
-    wrong, wrong_at_most = false_verification_rate()
+    wrong, wrong_at_most = pair_model().false_verification_rate()
     answer = {
         "identical_pixels": identical,
         "verdict": "identical" if identical else str(pair.kind),
         "words": "The pixels are the same." if identical else _WORDS[pair.kind],
+        "probability": round(pair.probability, 6),
         "reasons": pair.reasons,
         "mirrored": pair.alignment.mirrored if pair.alignment else None,
         "overlap_first": pair.alignment.overlap_query if pair.alignment else None,
@@ -278,6 +280,9 @@ def _show_check(found: dict[str, Any]) -> None:
 
 def _show_pair(answer: dict[str, Any]) -> None:
     out.print(answer["words"], style="bold", markup=False)
+    if answer["probability"]:
+        shown = f"{answer['probability']:.4f}" if answer["probability"] < 0.9999 else "over 0.9999"
+        out.print(f"Probability of a copy, if copies and look-alikes were equally frequent: {shown}.", markup=False)
     for reason in answer["reasons"]:
         out.print(reason, markup=False, highlight=False)
     if answer["verdict"] == PairKind.VERIFIED:

@@ -1,8 +1,9 @@
 """The copy descriptor: 256 numbers of a picture, compared by their cosine, for copies that a hash cannot find.
 
 The numbers that come before the bits in the network of ``dinohash-house-v1``, trained with them
-(``provenance.models.copy_net``). A registered picture is described whole and in :data:`CROPS`, so that a query that
-shows a part of it lies near one of its vectors.
+(``provenance.models.copy_net``); the hash that the site runs is another network's. A registered picture is described
+whole and in :data:`CROPS`, so that a query that shows a part of it lies near one of its vectors. A query is described
+in the ways of :data:`QUERY_VIEWS`, so that what was put around it or over all of it does not hide it.
 """
 
 from __future__ import annotations
@@ -11,11 +12,13 @@ import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
 from provenance.hashing.detail import detail
 from provenance.hashing.dinohash import squared
+from provenance.images.register import reduced_to, without_border
 
 if TYPE_CHECKING:
     from provenance.models.hash_net import HashNet
@@ -36,6 +39,12 @@ CROPS: tuple[tuple[float, float, float, float], ...] = (
     (0.0, 0.4, 0.6, 1.0),
     (0.4, 0.4, 1.0, 1.0),
 )
+QUERY_VIEWS = ("whole", "middle", "without its border", "smoothed")
+"""How a query is described, in the order of :meth:`CopyDescriptor.describe_query`; smoothed is without border too."""
+# Standard deviation in pixels of the network's input: grain of a fifth of full scale is gone.
+_SMOOTHING = 3.5
+# Longest side at which a border is looked for.
+_BORDER_SIDE = 640
 # As for the hash of the same network: below it a picture shows too little that is its own.
 MINIMUM_QUALITY = 0.75
 
@@ -59,9 +68,9 @@ class CopyDescriptor:
         """Load the network. Raises ``provenance.models.errors.ModelMissing`` where its weights are not here."""
         with self._lock:
             if self._net is None:
-                from provenance.models.copy_net import load_hash_net
+                from provenance.models.copy_net import PLAIN_HASH, load_hash_net
 
-                self._net = load_hash_net()
+                self._net = load_hash_net(PLAIN_HASH)
 
     def describe(self, pictures: Sequence[RGB]) -> Vectors:
         """Return unit vectors, float32 ``[N, WIDTH]``, of uint8 ``[H, W, 3]`` sRGB pictures, proportions not kept."""
@@ -80,19 +89,29 @@ class CopyDescriptor:
     def describe_crops(self, picture: RGB) -> Vectors | None:
         """Return the vectors of the whole picture and of its crops, float32 ``[len(CROPS), WIDTH]``; None for a
         picture too simple to be described."""
-        return self._parts(picture, CROPS)
-
-    def describe_query(self, picture: RGB) -> Vectors | None:
-        """Return the vectors by which copies are looked for, of the whole picture and of its middle, float32
-        ``[2, WIDTH]``; None for one too simple to be described."""
-        return self._parts(picture, CROPS[:2])
-
-    def _parts(self, picture: RGB, crops: Sequence[tuple[float, float, float, float]]) -> Vectors | None:
         self.load()
         assert self._net is not None
         if detail(squared(picture, self._net.side)) < MINIMUM_QUALITY:
             return None
-        return self.describe([_crop(picture, crop) for crop in crops])
+        return self.describe([_crop(picture, crop) for crop in CROPS])
+
+    def describe_query(self, picture: RGB) -> Vectors | None:
+        """Return the vectors by which copies are looked for, one for each of :data:`QUERY_VIEWS`, float32
+        ``[4, WIDTH]``; None for a picture too simple to be described."""
+        self.load()
+        assert self._net is not None
+        if max(picture.shape) > _BORDER_SIDE:
+            picture = reduced_to(picture, _BORDER_SIDE)
+        side = self._net.side
+        views = (picture, _crop(picture, CROPS[1]), np.ascontiguousarray(without_border(picture)[0]))
+        squares = [squared(view, side) for view in views]
+        plain = [detail(square) < MINIMUM_QUALITY for square in squares]
+        if plain[0] and plain[2]:
+            return None
+        # What is too simple to be described is not looked for; something else of the picture takes its place.
+        shown = squares[plain.index(False)]
+        squares = [shown if simple else square for square, simple in zip(squares, plain, strict=True)]
+        return self.describe([*squares, np.asarray(cv2.GaussianBlur(squares[2], (0, 0), _SMOOTHING), np.uint8)])
 
 
 def _crop(picture: RGB, crop: tuple[float, float, float, float]) -> RGB:

@@ -195,15 +195,20 @@ def _fragile(logits: npt.NDArray[np.floating], noise: float) -> npt.NDArray[np.b
     return near
 
 
-def _load_house() -> HashNet:
-    from provenance.models.copy_net import load_hash_net
+def _load_house(name: str) -> HashNet:
+    from provenance.models import copy_net
 
-    return load_hash_net()
+    return copy_net.load_hash_net({"plain": copy_net.PLAIN_HASH, "robust": copy_net.ROBUST_HASH}[name])
 
 
 def house_hasher() -> DinoHash:
-    """Return the product's own hash, ``dinohash-house-v1``, whose weights are shipped."""
-    return DinoHash("dinohash-house-v1", 96, _load_house)
+    """Return the product's own hash, ``dinohash-house-v2``, trained to withstand attacks; its weights are shipped."""
+    return DinoHash("dinohash-house-v2", 96, partial(_load_house, "robust"))
+
+
+def plain_house_hasher() -> DinoHash:
+    """Return ``dinohash-house-v1``, the hash before it, which one attack turns over; its weights are shipped."""
+    return DinoHash("dinohash-house-v1", 96, partial(_load_house, "plain"))
 
 
 def _load_published(algorithm: str) -> HashNet:

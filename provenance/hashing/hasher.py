@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from provenance.hashing.code import Fingerprint, HashCode
-from provenance.hashing.dinohash import house_hasher
+from provenance.hashing.dinohash import house_hasher, plain_house_hasher
 from provenance.hashing.pdq import Pdq
 from provenance.hashing.phash import PHash
 
-__all__ = ["HASHERS", "Fingerprint", "Hasher"]
+__all__ = ["HASHERS", "RETIRED", "Fingerprint", "Hasher"]
 
 RGB = npt.NDArray[np.uint8]
 
@@ -43,4 +44,15 @@ class Hasher(Protocol):
         """Return the codes of the picture's eight variants in the order of ``dihedral.TRANSFORMS``."""
 
 
+@dataclass(frozen=True)
+class Retired:
+    """An algorithm that nothing new is hashed by, searched until every work has the code of the one after it."""
+
+    hasher: Hasher
+    successor: str
+
+
 HASHERS: dict[str, Hasher] = {hasher.algorithm: hasher for hasher in (Pdq(), PHash(), house_hasher())}
+RETIRED: dict[str, Retired] = {
+    hasher.algorithm: Retired(hasher, successor) for hasher, successor in ((plain_house_hasher(), "dinohash-house-v2"),)
+}

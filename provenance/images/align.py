@@ -12,7 +12,7 @@ Coordinates are pixel centres: the centre of the top left pixel is (0, 0), its o
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 import cv2
@@ -65,7 +65,7 @@ class Features:
     def to_working(self) -> F64:
         """[3,3] map from the picture's pixel coordinates to those of `grey`."""
         height, width = self.grey.shape
-        return _resize_map(width / self.width, height / self.height)
+        return resize_map(width / self.width, height / self.height)
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +73,8 @@ class Alignment:
     """How the query lies in the reference.
 
     `homography` [3,3] float64 takes query pixels to reference pixels (mirroring included when `mirrored`).
-    `inliers` of `matches` key point pairs agree with it; `inlier_ratio` is their quotient. `overlap_query`
+    `inliers` of `matches` key point pairs agree with it; `inlier_ratio` is their quotient, 0 where the map was found
+    by grey values (`provenance.images.register`). `overlap_query`
     and `overlap_reference` are the common area as a fraction (0..1) of each picture. `similarity` is the
     zero-mean normalised cross-correlation of grey values in the overlap, -1..1, and 0 where either is flat
     there. `corners` [4,2] float64 are the query's outer corners in the reference (top left, top right,
@@ -100,7 +101,7 @@ def features(picture: RGB) -> Features:
     side = max(height, width)
     scale = min(1.0, WORKING_SIDE / side) if side > SMALLEST_WORKING_SIDE else SMALLEST_WORKING_SIDE / side
     size = max(1, round(width * scale)), max(1, round(height * scale))
-    grey = _resize(_grey(picture), size)
+    grey = resized(grey_of(picture), size)
     # Without the precise upscale every key point lies a quarter of a pixel off.
     sift = cv2.SIFT.create(nfeatures=MAX_KEY_POINTS, contrastThreshold=0.02, enable_precise_upscale=True)
     key_points, described = sift.detectAndCompute(grey, None)
@@ -138,22 +139,35 @@ def align_features(query: Features, reference: Features, *, try_mirror: bool = T
     if best is None:
         return None
     to_reference = np.linalg.inv(reference.to_working) @ best.matrix @ query.to_working
-    to_reference /= to_reference[2, 2]
+    found_here = laid_over(to_reference, query, reference, mirrored=best.mirrored)
+    if found_here is None:
+        return None
+    return replace(found_here, inliers=best.inliers, matches=best.matches, inlier_ratio=best.inliers / best.matches)
+
+
+def laid_over(homography: F64, query: Features, reference: Features, *, mirrored: bool) -> Alignment | None:
+    """Return the alignment that a map found otherwise gives, without key points; None where they do not overlap.
+
+    Args:
+        homography: float64 ``[3, 3]``, from pixels of the query to those of the reference.
+    """
+    homography = homography / homography[2, 2]
     overlap_query, overlap_reference = _overlaps(
-        to_reference, (query.width, query.height), (reference.width, reference.height)
+        homography, (query.width, query.height), (reference.width, reference.height)
     )
     if overlap_query <= 0:
         return None
+    at_work = reference.to_working @ homography @ np.linalg.inv(query.to_working)
     return Alignment(
-        homography=to_reference,
-        mirrored=best.mirrored,
-        inliers=best.inliers,
-        matches=best.matches,
-        inlier_ratio=best.inliers / best.matches,
+        homography=homography,
+        mirrored=mirrored,
+        inliers=0,
+        matches=0,
+        inlier_ratio=0.0,
         overlap_query=overlap_query,
         overlap_reference=overlap_reference,
-        similarity=_similarity(query.grey, reference.grey, best.matrix),
-        corners=_project(to_reference, _corners(query.width, query.height)),
+        similarity=_similarity(query.grey, reference.grey, at_work),
+        corners=_project(homography, _corners(query.width, query.height)),
     )
 
 
@@ -163,7 +177,7 @@ def render_aligned(query: RGB, reference: RGB, alignment: Alignment) -> tuple[RG
     Returns pixels [Href,Wref,3] uint8 (black outside the query) and a mask [Href,Wref] of where the query is.
     """
     height, width, _ = reference.shape
-    return _warp(query, alignment.homography, (width, height))
+    return warp(query, alignment.homography, (width, height))
 
 
 def difference(warped: RGB, reference: RGB, mask: Mask) -> RGB:
@@ -173,7 +187,7 @@ def difference(warped: RGB, reference: RGB, mask: Mask) -> RGB:
     """
     gap = np.abs(warped.astype(np.int16) - reference).mean(axis=2)
     heat = cv2.cvtColor(cv2.applyColorMap(np.rint(gap).astype(np.uint8), cv2.COLORMAP_INFERNO), cv2.COLOR_BGR2RGB)
-    faint = 160 + _grey(reference) // 4
+    faint = 160 + grey_of(reference) // 4
     result: RGB = np.where(mask[:, :, None], heat, faint[:, :, None])
     return result
 
@@ -333,8 +347,8 @@ def _similarity(query: Grey, reference: Grey, matrix: F64) -> float:
     height, width = reference.shape
     scale = min(1.0, _COMPARE_SIDE / max(height, width))
     size = max(1, round(width * scale)), max(1, round(height * scale))
-    small = _resize(reference, size)
-    warped, mask = _warp(query, _resize_map(size[0] / width, size[1] / height) @ matrix, size)
+    small = resized(reference, size)
+    warped, mask = warp(query, resize_map(size[0] / width, size[1] / height) @ matrix, size)
     a, b = warped[mask].astype(np.float64), small[mask].astype(np.float64)
     if len(a) < 2:
         return 0.0
@@ -346,27 +360,27 @@ def _similarity(query: Grey, reference: Grey, matrix: F64) -> float:
     return float(np.clip(a @ b / energy, -1.0, 1.0))
 
 
-def _warp(picture: RGB, matrix: F64, size: tuple[int, int]) -> tuple[RGB, Mask]:
-    """Draw `picture` ([H,W] or [H,W,3]) through `matrix` on a frame of (width, height), with its mask."""
+def warp(picture: RGB, matrix: F64, size: tuple[int, int]) -> tuple[RGB, Mask]:
+    """Draw a `picture` ([H,W] or [H,W,3]) through `matrix` on a frame of (width, height), with its mask."""
     height, width = picture.shape[:2]
     centre = matrix @ ((width - 1) / 2, (height - 1) / 2, 1.0)
     scale = float(np.sqrt(abs(np.linalg.det(matrix) / centre[2] ** 3)))
     if scale < 0.75:
         # Reduced first by area, since sampling alone would alias.
         small = max(1, round(width * scale)), max(1, round(height * scale))
-        picture = _resize(picture, small)
-        matrix = matrix @ np.linalg.inv(_resize_map(small[0] / width, small[1] / height))
+        picture = resized(picture, small)
+        matrix = matrix @ np.linalg.inv(resize_map(small[0] / width, small[1] / height))
     warped = cv2.warpPerspective(picture, matrix, size, flags=cv2.INTER_LINEAR)
     full = np.full(picture.shape[:2], 255, np.uint8)
     mask = np.asarray(cv2.warpPerspective(full, matrix, size, flags=cv2.INTER_LINEAR)) == 255
     return warped.astype(np.uint8, copy=False), mask
 
 
-def _grey(picture: RGB) -> Grey:
+def grey_of(picture: RGB) -> Grey:
     return cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).astype(np.uint8, copy=False)
 
 
-def _resize(picture: RGB, size: tuple[int, int]) -> RGB:
+def resized(picture: RGB, size: tuple[int, int]) -> RGB:
     """`picture` at `size` (width, height): averaged by area when reduced, cubic when enlarged."""
     if size == picture.shape[1::-1]:
         return picture
@@ -374,7 +388,7 @@ def _resize(picture: RGB, size: tuple[int, int]) -> RGB:
     return cv2.resize(picture, size, interpolation=interpolation).astype(np.uint8, copy=False)
 
 
-def _resize_map(x: float, y: float) -> F64:
+def resize_map(x: float, y: float) -> F64:
     """[3,3] map of pixel centres when a picture is resized by factors x and y."""
     return np.array([[x, 0, (x - 1) / 2], [0, y, (y - 1) / 2], [0, 0, 1]])
 

@@ -25,6 +25,8 @@ _CONFIDENCE = 0.95
 _VARIANTS = 8
 CANDIDATE_RATE = 1e-4
 NEAR_RATE = 1e-6
+# The nearest few are looked at, wherever they lie: heavy edits put a copy no nearer than every hundredth stranger.
+DESCRIPTOR_CANDIDATE_RATE = 1e-2
 
 
 @dataclass(frozen=True)
@@ -101,14 +103,14 @@ class Policy:
         return self.false_match_rate(distance).measured, distance / self.candidate_radius
 
 
-def derived(algorithm: str, length: int, *, bits: bool = True) -> Policy:
+def derived(algorithm: str, length: int, *, bits: bool = True, candidate_rate: float = CANDIDATE_RATE) -> Policy:
     """Return the policy that an algorithm's own curve gives.
 
-    The radii are the largest at which at most one in ten thousand impostor pairs is a candidate, and at most one in a
-    million is near.
+    The radii are the largest at which at most so many impostor pairs are candidates, and at most one in a million is
+    near.
     """
     histogram, pairs = _curve(algorithm)
-    candidate, near = (_largest_within(histogram, rate * pairs) for rate in (CANDIDATE_RATE, NEAR_RATE))
+    candidate, near = (_largest_within(histogram, rate * pairs) for rate in (candidate_rate, NEAR_RATE))
     return Policy(
         algorithm,
         length,
@@ -148,7 +150,8 @@ POLICIES: dict[str, Policy] = {
             source="usual for pHash: 8 of 64",
         ),
         derived("dinohash-house-v1", 96),
+        derived("dinohash-house-v2", 96),
     )
 }
 
-DESCRIPTOR_POLICY = derived(DESCRIPTOR.algorithm, COSINE_STEPS, bits=False)
+DESCRIPTOR_POLICY = derived(DESCRIPTOR.algorithm, COSINE_STEPS, bits=False, candidate_rate=DESCRIPTOR_CANDIDATE_RATE)

@@ -23,6 +23,8 @@ _CHUNK = 1 << 19
 _PADDING = 272
 # Below so many chunks another thread costs more than it saves.
 _FOR_THREADS = 4
+# How far a row's number may be from the first of its chunk: four bytes with a sign.
+_FARTHEST = (1 << 31) - 1
 # Rows of a chunk that a search has room for at first: more memory would have to be cleared for each search.
 _ROOM = 4096
 # Rows whose distances stay in the nearest cache between two codes of a query.
@@ -118,10 +120,16 @@ _SCAN = _compiled()
 
 
 class _Chunk:
-    def __init__(self, words: int) -> None:
+    """Rows whose numbers lie within 31 bits of the first one's, so that four bytes are enough for each."""
+
+    def __init__(self, words: int, first: int) -> None:
         self.columns = tuple(np.empty((words, _CHUNK + _PADDING), np.uint32)[:, :_CHUNK])
-        self.ids = np.empty(_CHUNK, np.int64)
+        self.first = first
+        self.offsets = np.empty(_CHUNK, np.int32)
         self.used = 0
+
+    def ids(self, rows: npt.NDArray[np.int32]) -> npt.NDArray[np.int64]:
+        return self.first + self.offsets[rows].astype(np.int64)
 
 
 class CodeTable:
@@ -149,7 +157,7 @@ class CodeTable:
     @staticmethod
     def row_bytes(length: int) -> int:
         """Return the bytes that an entry takes: its code and its number."""
-        return length // 8 + 8
+        return length // 8 + 4
 
     @property
     def bytes_used(self) -> int:
@@ -171,14 +179,16 @@ class CodeTable:
         words = np.ascontiguousarray(packed).view(np.uint32)
         done = 0
         while done < len(ids):
-            if not self._chunks or self._chunks[-1].used == _CHUNK:
-                self._chunks.append(_Chunk(self.length // 32))
+            if not self._chunks or self._chunks[-1].used == _CHUNK or not _fits(self._chunks[-1], ids[done]):
+                self._chunks.append(_Chunk(self.length // 32, int(ids[done])))
             chunk = self._chunks[-1]
             count = min(len(ids) - done, _CHUNK - chunk.used)
+            beyond = np.flatnonzero(~_fits(chunk, ids[done : done + count]))
+            count = int(beyond[0]) if beyond.size else count
             place = slice(chunk.used, chunk.used + count)
             for column, values in zip(chunk.columns, words[done : done + count].T, strict=True):
                 column[place] = values
-            chunk.ids[place] = ids[done : done + count]
+            chunk.offsets[place] = ids[done : done + count] - chunk.first
             chunk.used += count
             done += count
 
@@ -215,6 +225,10 @@ class CodeTable:
         return np.concatenate([np.empty(0, np.int64), *ids]), np.concatenate([np.empty(0, np.uint16), *distances])
 
 
+def _fits(chunk: _Chunk, ids: Any) -> Any:
+    return np.abs(ids - chunk.first) <= _FARTHEST
+
+
 def _search(
     chunks: list[_Chunk], query: tuple[npt.NDArray[np.uint32], ...], radius: int
 ) -> list[tuple[npt.NDArray[np.int64], npt.NDArray[np.uint16]]]:
@@ -228,5 +242,5 @@ def _search(
             rows, distances = np.empty(count, np.int32), np.empty(count, np.uint16)
             count = _SCAN(columns, query, np.uint32(radius), rows, distances)
         if count:
-            found.append((chunk.ids[rows[:count]], distances[:count].copy()))
+            found.append((chunk.ids(rows[:count]), distances[:count].copy()))
     return found

@@ -91,11 +91,19 @@ MODELS: dict[str, Model] = {
         ),
         Model(
             name="copy-hash",
-            purpose="dinohash-house-v1: a picture and its edited copies get nearly the same bits",
+            purpose="copy-descriptor-v1 and dinohash-house-v1: finds edited copies",
             architecture="EfficientNet-Lite0, generalised-mean pooling, 256 numbers and 96 bits",
             licence="see copy-hash.md beside the file",
             origin="trained for this package by provenance.training.copy_detection",
             file="copy-hash.safetensors",
+        ),
+        Model(
+            name="robust-hash",
+            purpose="dinohash-house-v2: a picture and its edited or attacked copies get nearly the same bits",
+            architecture="EfficientNet-Lite0, generalised-mean pooling, 256 numbers and 96 bits",
+            licence="see robust-hash.md beside the file",
+            origin="trained for this package by provenance.training.copy_detection",
+            file="robust-hash.safetensors",
         ),
         Model(
             name="vqgan-f16-16384",

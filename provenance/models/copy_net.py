@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -9,10 +11,27 @@ from provenance.models import store
 from provenance.models.efficientnet import CHANNELS, EfficientNetLite0
 from provenance.models.hash_net import HashNet
 
-HASH = "copy-hash"
-HASH_SIDE, HASH_BITS = 160, 96
+HASH_BITS = 96
 # Numbers that come before those behind the bits, and are compared by their cosine.
 HASH_DESCRIPTOR = 256
+
+
+@dataclass(frozen=True)
+class CopyHash:
+    """One of the shipped nets.
+
+    Attributes:
+        model: name in the model store.
+        side: pixels a side.
+    """
+
+    model: str
+    side: int
+
+
+PLAIN_HASH = CopyHash("copy-hash", 160)
+ROBUST_HASH = CopyHash("robust-hash", 96)
+
 # The net was trained on (p - 127) / 128 of bytes p.
 _MEAN, _STD = 127 / 255, 128 / 255
 
@@ -40,11 +59,11 @@ class CopyNet(nn.Module):
         return embedding
 
 
-def new_hash_net() -> HashNet:
-    """Return the net of the shipped hash with weights yet to be loaded."""
+def new_hash_net(config: CopyHash) -> HashNet:
+    """Return the net of a shipped hash with weights yet to be loaded."""
     return HashNet(
         CopyNet(HASH_DESCRIPTOR + HASH_BITS),
-        side=HASH_SIDE,
+        side=config.side,
         pixel_mean=(_MEAN,) * 3,
         pixel_std=(_STD,) * 3,
         width=HASH_DESCRIPTOR + HASH_BITS,
@@ -52,12 +71,12 @@ def new_hash_net() -> HashNet:
     )
 
 
-def load_hash_net() -> HashNet:
-    """Load the shipped hash, float32, in eval mode.
+def load_hash_net(config: CopyHash) -> HashNet:
+    """Load a shipped hash, float32, in eval mode.
 
     Raises:
         provenance.models.errors.ModelMissing: the file is not here.
     """
-    net = new_hash_net()
-    net.load_state_dict({name: tensor.float() for name, tensor in load_file(store.path(HASH)).items()})
+    net = new_hash_net(config)
+    net.load_state_dict({name: tensor.float() for name, tensor in load_file(store.path(config.model)).items()})
     return net.eval().requires_grad_(False)

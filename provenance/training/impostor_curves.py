@@ -22,11 +22,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from rich.progress import track
 
 from provenance.hashing.code import HashCode, hamming
-from provenance.hashing.descriptor import COSINE_STEPS, DESCRIPTOR, distances
-from provenance.hashing.hasher import HASHERS, Hasher
+from provenance.hashing.descriptor import COSINE_STEPS, DESCRIPTOR, Vectors, distances
+from provenance.hashing.hasher import HASHERS, RETIRED, Hasher
 from provenance.images.align import align
 from provenance.images.decode import decode
 from provenance.images.edits import DINOHASH_STACKS, SITE, THORN, apply
@@ -34,9 +35,10 @@ from provenance.training.pictures import Part, encoded_pictures, part_of
 
 CURVES = Path(__file__).resolve().parent.parent / "matching" / "curves"
 ARCHIVES = ("flickr8k.tar", "caltech101.tar")
-LEARNT = ("dinohash-house-v1", "copy-descriptor-v1")
+LEARNT = ("dinohash-house-v1", "dinohash-house-v2", "copy-descriptor-v1")
 EDITS = tuple(dict.fromkeys((*DINOHASH_STACKS, *THORN, *SITE)))
 COPIED = 60
+_HASHERS = {**HASHERS, **{algorithm: retired.hasher for algorithm, retired in RETIRED.items()}}
 # As a fraction of all pairs: the nearest are looked at before they count as impostors.
 SUSPECTS = 2e-4
 SHARED_INLIERS = 20
@@ -51,8 +53,11 @@ class _Codes:
 def main() -> None:
     """Measure and write the curves of the algorithms named."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("algorithms", nargs="+", choices=(*HASHERS, DESCRIPTOR.algorithm))
-    for algorithm in parser.parse_args().algorithms:
+    parser.add_argument("algorithms", nargs="+", choices=(*_HASHERS, DESCRIPTOR.algorithm))
+    algorithms = parser.parse_args().algorithms
+    # Pictures are shared out among threads; threads of a picture's own would be in their way.
+    torch.set_num_threads(1)
+    for algorithm in algorithms:
         if algorithm == DESCRIPTOR.algorithm:
             measure_descriptor()
         else:
@@ -68,7 +73,7 @@ def measure(algorithm: str) -> None:
         for entry in encoded_pictures(archive, held_out=learnt)
         if not learnt or part_of(entry[0]) == Part.TUNE
     ]
-    hasher = HASHERS[algorithm]
+    hasher = _HASHERS[algorithm]
     names: list[str] = []
     kept: list[bytes] = []
     codes = _Codes([], [])
@@ -94,18 +99,21 @@ def measure(algorithm: str) -> None:
 
 def measure_descriptor() -> None:
     """Measure the descriptor, as the site compares it: parts of the query with parts of the registered picture."""
+    files = [
+        entry
+        for archive in ARCHIVES
+        for entry in encoded_pictures(archive, held_out=True)
+        if part_of(entry[0]) == Part.TUNE
+    ]
     seen: dict[str, tuple[str, bytes]] = {}
     stored, queries = [], []
-    for archive in ARCHIVES:
-        for name, data in encoded_pictures(archive, held_out=True):
-            if part_of(name) == Part.TUNE:
-                picture = decode(data)
-                crops = DESCRIPTOR.describe_crops(picture.pixels)
-                if crops is not None and picture.pixel_sha256 not in seen:
-                    seen[picture.pixel_sha256] = (name, data)
-                    stored.append(crops)
-                    # The query's parts are the first of the registered picture's.
-                    queries.append(crops[:2])
+    with ThreadPoolExecutor() as pool:
+        described = pool.map(lambda entry: _describe(entry[1]), files)
+        for entry, (pixels, crops, asked) in zip(files, track(described, total=len(files)), strict=True):
+            if crops is not None and asked is not None and pixels not in seen:
+                seen[pixels] = entry
+                stored.append(crops)
+                queries.append(asked)
     many = np.concatenate(stored)
     nearest = [distances(query, many).min(0).reshape(len(stored), -1).min(1) for query in queries]
 
@@ -177,6 +185,11 @@ def _copies(kept: list[bytes], least: Callable[[int, npt.NDArray[np.uint8]], int
 def _least(hasher: Hasher, stored: bytes, pixels: npt.NDArray[np.uint8]) -> int:
     code = HashCode(hasher.algorithm, stored, hasher.length)
     return min(hamming(variant, code) for variant in hasher.hash_dihedral(pixels))
+
+
+def _describe(data: bytes) -> tuple[str, Vectors | None, Vectors | None]:
+    picture = decode(data)
+    return picture.pixel_sha256, DESCRIPTOR.describe_crops(picture.pixels), DESCRIPTOR.describe_query(picture.pixels)
 
 
 def _hash(hasher: Hasher, data: bytes) -> tuple[str, bytes, list[bytes]]:

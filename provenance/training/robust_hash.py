@@ -1,7 +1,7 @@
 """Make a hash hold against edits that were calculated to break it::
 
-    python -m provenance.training.robust_hash WORK --net house
-    python -m provenance.training.robust_hash WORK --net house --start WORK/hash.safetensors --steps 2000 --batch 48
+    python -m provenance.training.robust_hash WORK --net dinohash-house-v2
+    python -m provenance.training.robust_hash WORK --net dinohash-house-v1 --steps 2000 --batch 48 --iterations 3
     python -m provenance.training.robust_hash WORK --net dinohash-v1 --device cuda
 
 The backbone is fine-tuned on attacked pictures to give the logits that its frozen copy gives to the clean ones, and on
@@ -36,7 +36,7 @@ from torch.nn import functional
 from provenance.hashing.dinohash import squared
 from provenance.models import store
 from provenance.models.checkpoints import fill, read_tensors
-from provenance.models.copy_net import HASH, new_hash_net
+from provenance.models.copy_net import PLAIN_HASH, ROBUST_HASH, new_hash_net
 from provenance.models.dinohash import PUBLISHED, load_published
 from provenance.models.hash_net import HashNet
 from provenance.training.apgd import Attack, Logits, apgd, evade
@@ -44,6 +44,7 @@ from provenance.training.artwork_pictures import load_pictures
 from provenance.training.copy_detection import rows_of
 from provenance.training.pictures import Part
 
+_OURS = {"dinohash-house-v1": PLAIN_HASH, "dinohash-house-v2": ROBUST_HASH}
 # What a logit is multiplied by before it becomes a probability, here and in the attack.
 _SHARPNESS, _ATTACK_SHARPNESS = 10.0, 20.0
 _REPORT, _KEEP = 20, 100
@@ -241,20 +242,21 @@ def starting_net(name: str, start: Path | None) -> HashNet:
     """Return the net to fine-tune.
 
     Args:
-        name: ``house`` or the algorithm of a published hash.
-        start: for ``house`` a file of ``HashNet.state_dict()``, the shipped one by default; for a published hash
+        name: of one of our hashes or of a published one.
+        start: for ours a file of ``HashNet.state_dict()``, the shipped one by default; for a published hash
             another file of its backbone.
 
     Raises:
         ModelMissing: a file is not in the model store.
         ModelCorrupt: the file is not of this net.
     """
-    if name != "house":
+    if name not in _OURS:
         return load_published(name, start)
-    net = new_hash_net()
-    path = start or store.path(HASH)
-    floats = {key: t.float() if t.is_floating_point() else t for key, t in read_tensors(path, HASH).items()}
-    fill(net, floats, path, HASH, ())
+    config = _OURS[name]
+    net = new_hash_net(config)
+    path = start or store.path(config.model)
+    floats = {key: t.float() if t.is_floating_point() else t for key, t in read_tensors(path, config.model).items()}
+    fill(net, floats, path, config.model, ())
     return net
 
 
@@ -263,7 +265,7 @@ def main() -> None:
     usual = Recipe()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("work", type=Path, help="folder for caches and checkpoints, outside the repository")
-    parser.add_argument("--net", choices=("house", *PUBLISHED), required=True)
+    parser.add_argument("--net", choices=(*_OURS, *PUBLISHED), required=True)
     parser.add_argument("--start", type=Path, help="file to start from instead of that in the model store")
     parser.add_argument("--steps", type=int, default=usual.steps)
     parser.add_argument("--batch", type=int, default=usual.batch)
@@ -291,7 +293,7 @@ def main() -> None:
         eps=arguments.eps / 255,
         jitter=arguments.jitter,
         iterations=arguments.iterations,
-        gain=(0.0 if arguments.net == "house" else 1.0) if arguments.gain is None else arguments.gain,
+        gain=(0.0 if arguments.net in _OURS else 1.0) if arguments.gain is None else arguments.gain,
         half=arguments.half,
     )
     net = starting_net(arguments.net, arguments.start).to(arguments.device)

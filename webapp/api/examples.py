@@ -84,13 +84,14 @@ _PAIR = {
     "ordinal": 0,
     "outcome": "for",
     "summary": "Laid over “Harbour at dawn” by The Archive, the two agree.",
-    "version": "verify-v1",
+    "version": "verify-v2",
 }
 _PAIR_FIGURES = {
     "work": _WORK_FIGURES,
     "near": True,
     "distances": {"pdq-v1": {"distance": 22, "variant": "identity"}},
     "verdict": "verified",
+    "probability": 0.9998,
     "inliers": 214,
     "overlap_reference": 0.83,
     "changes": ["cropped", "recoloured"],
@@ -99,7 +100,7 @@ _EXPLANATION = (
     "This picture shows the registered work “Harbour at dawn” by The Archive: laid over each other they agree, and"
     " 83% of the registered picture is in it."
 )
-_ALGORITHMS = {"file": "sha256", "fingerprint pdq": "pdq-v1", "verification": "verify-v1", "verdict": "verdict-v1"}
+_ALGORITHMS = {"file": "sha256", "fingerprint pdq": "pdq-v1", "verification": "verify-v2", "verdict": "verdict-v1"}
 
 
 def _file(check: dict[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
-from provenance.hashing.descriptor import DESCRIPTOR
+from provenance.hashing.descriptor import DESCRIPTOR, QUERY_VIEWS
 from provenance.hashing.dihedral import TRANSFORMS
 from provenance.matching.index import Candidate
 from provenance.matching.policy import DESCRIPTOR_POLICY, POLICIES, ExpectedFalseCandidates, FalseMatchRate, Policy
@@ -19,8 +19,10 @@ from webapp.checks.models import EvidenceKind, Outcome
 from webapp.registry.descriptors import works_like
 from webapp.registry.search import registry_index
 
-# So many are verified, the nearest first: each costs a tenth of a second.
+# So many are laid over the picture at most, the nearest first, and these in any case: each costs a quarter of a second.
+# Once one is a match, of those after them only what is near by itself is looked at, such as further registrations.
 MOST_VERIFIED = 20
+ALWAYS_VERIFIED = 5
 # Past this many look-alikes, of which a plain picture may have thousands, nobody is helped by one more.
 MOST_FOUND = 1000
 # The descriptor puts copies first: past these there is hardly one.
@@ -100,7 +102,7 @@ def near_figures(near: dict[str, Near]) -> dict[str, Any]:
 
 def _variants(algorithm: str) -> tuple[str, ...]:
     """Return what of the picture was looked for, in the order of the query's codes or vectors."""
-    return ("whole", "middle") if algorithm == DESCRIPTOR.algorithm else TRANSFORMS
+    return QUERY_VIEWS if algorithm == DESCRIPTOR.algorithm else TRANSFORMS
 
 
 def _figures(policy: Policy, found: list[Candidate], registry_size: int) -> dict[str, Any]:

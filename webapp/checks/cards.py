@@ -197,8 +197,15 @@ def _candidates(data: dict[str, Any]) -> Content:
 def _nearness(near: dict[str, Any], bits: bool) -> str:
     if bits:
         return _("%(n)d bits away (your picture %(variant)s)") % {"n": near["distance"], "variant": near["variant"]}
-    part = _("the middle of your picture") if near["variant"] == "middle" else _("your whole picture")
-    return f"{_like(near['distance'])} ({part})"
+    return f"{_like(near['distance'])} ({_QUERY_VIEWS.get(near['variant'], near['variant'])})"
+
+
+_QUERY_VIEWS = {
+    "whole": gettext_lazy("your whole picture"),
+    "middle": gettext_lazy("the middle of your picture"),
+    "without its border": gettext_lazy("your picture without its border"),
+    "smoothed": gettext_lazy("your picture, smoothed"),
+}
 
 
 def _like(distance: int) -> str:
@@ -221,24 +228,26 @@ _CHANGES = {
 
 def _pair(data: dict[str, Any]) -> Content:
     facts = _work_facts(data)
+    if "probability" in data:
+        facts.append(
+            (
+                _("Probability of a copy"),
+                _("%(percent)s; from %(least)s on it counts as a match")
+                % {
+                    "percent": _percent(data["probability"]),
+                    "least": _percent(data["thresholds"]["verified"]),
+                },
+            )
+        )
     if "inliers" in data:
-        limits = data["thresholds"]
         facts += [
             (
-                _("Points that agree"),
-                _("%(n)d of %(all)d; %(least)d are asked for")
-                % {"n": data["inliers"], "all": data["key_point_matches"], "least": limits["verified_inliers"]},
+                _("How it was laid over"),
+                _("by %(n)d of %(all)d key points") % {"n": data["inliers"], "all": data["key_point_matches"]}
+                if data["inliers"]
+                else _("by grey values: no key points agree"),
             ),
-            (
-                _("Likeness where they overlap"),
-                _("%(value).2f of 1; %(least).2f is asked for, %(many).2f with %(points)d points")
-                % {
-                    "value": data["similarity"],
-                    "least": limits["verified_similarity"],
-                    "many": limits["many_similarity"],
-                    "points": limits["many_inliers"],
-                },
-            ),
+            (_("Likeness where they overlap"), _likeness(data)),
             (
                 _("Overlap"),
                 _("%(query)d%% of your picture, %(reference)d%% of the registered one")
@@ -267,11 +276,27 @@ def _pair(data: dict[str, Any]) -> Content:
         _("Side by side"),
         facts,
         _(
-            "Key points of both pictures are matched, the one is laid over the other, and the two are compared where "
-            "they overlap. Different photographs of one scene hardly ever agree in both; heavy edits may keep a true "
-            "copy from agreeing."
+            "The one picture is laid over the other, by key points or by grey values, and the two are compared where "
+            "they overlap: shapes, details, colours, and what a network sees in both. One probability is made of it: "
+            "how often such a pair is a copy if copies and look-alikes are equally frequent. Heavy edits may keep "
+            "a true copy from agreeing."
         ),
     )
+
+
+def _likeness(data: dict[str, Any]) -> str:
+    # A receipt of an earlier version has only one figure.
+    if "shapes" not in data:
+        return _("%(value).2f of 1") % {"value": data["similarity"]}
+    return (
+        _("shapes %(shapes).2f, details %(details).2f, colours %(colour).2f, descriptor %(descriptor).2f, of 1") % data
+    )
+
+
+def _percent(probability: float) -> str:
+    """Say a probability without ever rounding it to certainty."""
+    shown = min(max(100 * probability, 0.01), 99.9999)
+    return f"{shown:.4f} %" if shown > 99 else f"{shown:.2f} %" if shown < 1 else f"{shown:.0f} %"
 
 
 def _review(data: dict[str, Any]) -> Content:

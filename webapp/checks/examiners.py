@@ -9,7 +9,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from provenance.hashing.descriptor import DESCRIPTOR
-from provenance.hashing.hasher import HASHERS
+from provenance.hashing.hasher import RETIRED
 from provenance.images.decode import DecodeError, Limits, decode, encode_jpeg, memory_limit, thumbnail
 from webapp import files
 from webapp.checks.candidates import SearchCandidates
@@ -20,6 +20,7 @@ from webapp.checks.storage import preview_key
 from webapp.errors import ErrorCode, ProductError
 from webapp.files import Area
 from webapp.jobs.processors import take_share_of_processors
+from webapp.registry.fingerprints import hashers_searched
 from webapp.registry.selectors import works_exact
 
 __all__ = ["EXAMINERS", "Context", "EvidenceDraft", "Examiner", "limits", "steps", "work_figures"]
@@ -113,11 +114,13 @@ class TakeFingerprints:
         picture = context.picture
         take_share_of_processors()
         figures: dict[str, Any] = {}
-        for done, (algorithm, hasher) in enumerate(HASHERS.items()):
-            context.report(done, len(HASHERS), algorithm)
+        hashers = hashers_searched()
+        for done, (algorithm, hasher) in enumerate(hashers.items()):
+            context.report(done, len(hashers), algorithm)
             (fingerprint,) = hasher.hash([picture.pixels])
             context.fingerprints.append(fingerprint)
-            context.algorithms[f"fingerprint {algorithm.rsplit('-', 1)[0]}"] = algorithm
+            name = algorithm if algorithm in RETIRED else algorithm.rsplit("-", 1)[0]
+            context.algorithms[f"fingerprint {name}"] = algorithm
             if fingerprint.usable:
                 context.codes[algorithm] = hasher.hash_dihedral(picture.pixels)
             figures[algorithm] = {

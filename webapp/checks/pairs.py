@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+import uuid
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
@@ -10,21 +13,14 @@ from django.conf import settings
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from provenance.images.align import Alignment, features
+from provenance.images.align import Alignment
 from provenance.images.decode import DecodeError, Limits, decode, memory_limit
 from provenance.matching.changes import changes
-from provenance.matching.verify import (
-    FALSE_VERIFICATIONS,
-    HARD_PAIRS,
-    VERSION,
-    PairKind,
-    false_verification_rate,
-    verify_features,
-)
+from provenance.matching.verify import VERSION, Overlay, PairKind, described, pair_model, verify_described
 from webapp import files
-from webapp.checks.candidates import MOST_VERIFIED, near_figures
+from webapp.checks.candidates import ALWAYS_VERIFIED, MOST_VERIFIED, near_figures
 from webapp.checks.context import Context, EvidenceDraft, Pair, work_figures
-from webapp.checks.models import EvidenceKind, Outcome
+from webapp.checks.models import Check, EvidenceKind, Outcome
 from webapp.checks.renditions import RGB, make_renditions
 from webapp.checks.storage import rendition_key
 from webapp.files import Area
@@ -39,6 +35,13 @@ _OUTCOMES = {
 }
 
 
+# Part of the picture asked about; the rest may be a frame, but not another work.
+_ALL_OF_IT = 0.85
+
+REJECTIONS: list[Callable[[Check], set[uuid.UUID]]] = []
+"""What later apps know of works that people found not to be in a check's picture."""
+
+
 class VerifyPairs:
     """Verifies the nearest candidates, and makes pictures to look at of those that agree."""
 
@@ -50,16 +53,19 @@ class VerifyPairs:
         context.algorithms["verification"] = VERSION
         suspects = context.suspects[:MOST_VERIFIED]
         works = Work.objects.live().select_related("organisation").in_bulk([each.work_id for each in suspects])
-        described = features(context.picture.pixels) if suspects else None
-        drafts = []
+        query = described(context.picture.pixels) if suspects else None
+        rejected = {work for rejections in REJECTIONS for work in rejections(context.check)}
+        drafts: list[EvidenceDraft] = []
         for ordinal, suspect in enumerate(suspects):
             context.report(ordinal, len(suspects), "")
+            if ordinal >= ALWAYS_VERIFIED and not suspect.is_near and _explained(context, rejected):
+                continue
             # It may have been deleted since it was found.
             work = works.get(suspect.work_id)
-            if work is None or described is None:
+            if work is None or query is None:
                 continue
             reference = _reference(work)
-            verdict = verify_features(described, features(reference)) if reference is not None else None
+            verdict = verify_described(query, described(reference)) if reference is not None else None
             pair = Pair(ordinal, work, suspect, verdict)
             context.pairs.append(pair)
             drafts.append(_draft(pair, context.picture.pixels, reference))
@@ -72,6 +78,18 @@ class VerifyPairs:
             ):
                 _keep_renditions(context, ordinal, reference, verdict.alignment)
         return drafts
+
+
+def _explained(context: Context, rejected: set[uuid.UUID]) -> bool:
+    """Whether one registered work that nobody rejected is all, or nearly all, that the picture shows."""
+    return any(
+        pair.verdict is not None
+        and pair.verdict.kind == PairKind.VERIFIED
+        and pair.verdict.alignment is not None
+        and pair.verdict.alignment.overlap_query >= _ALL_OF_IT
+        and pair.work.pk not in rejected
+        for pair in context.pairs
+    )
 
 
 def _reference(work: Work) -> RGB | None:
@@ -112,19 +130,26 @@ def _draft(pair: Pair, query: RGB, reference: RGB | None) -> EvidenceDraft:
             ordinal=pair.ordinal,
         )
     verdict = pair.verdict
-    data |= {"verdict": str(verdict.kind), "reasons": verdict.reasons, "thresholds": asdict(verdict.thresholds)}
+    data |= {
+        "verdict": str(verdict.kind),
+        "reasons": verdict.reasons,
+        "thresholds": asdict(verdict.thresholds),
+    }
     if verdict.kind == PairKind.VERIFIED:
-        measured, bound = false_verification_rate()
+        model = pair_model()
+        measured, bound = model.false_verification_rate()
         data["false_verification"] = {
-            "hard_pairs": HARD_PAIRS,
-            "false": FALSE_VERIFICATIONS,
+            "hard_pairs": model.hard_pairs,
+            "false": model.false_verifications,
             "measured": round(measured, 8),
             "upper_bound": round(bound, 8),
         }
-    if verdict.alignment is not None:
-        data |= _alignment_figures(verdict.alignment, reference)
+    if verdict.overlay is not None:
+        # Rounded down: nothing is certain, and what is a match has reached the threshold.
+        data["probability"] = min(math.floor(1e6 * verdict.probability), 999_999) / 1e6
+        data |= _overlay_figures(verdict.overlay, reference)
         if verdict.kind in (PairKind.VERIFIED, PairKind.PARTIAL):
-            data["changes"] = changes(query, reference, verdict.alignment)
+            data["changes"] = changes(query, reference, verdict.overlay.alignment)
     sentences = {
         PairKind.VERIFIED: _("Laid over “%(title)s” by %(owner)s, the two agree."),
         PairKind.PARTIAL: _("Laid over “%(title)s” by %(owner)s, the two agree in part."),
@@ -142,8 +167,9 @@ def _draft(pair: Pair, query: RGB, reference: RGB | None) -> EvidenceDraft:
     )
 
 
-def _alignment_figures(alignment: Alignment, reference: RGB) -> dict[str, Any]:
-    """Return the JSON of an alignment; corners are parts of the registered picture's width and height."""
+def _overlay_figures(overlay: Overlay, reference: RGB) -> dict[str, Any]:
+    """Return the JSON of an overlay; corners are parts of the registered picture's width and height."""
+    alignment, agreement = overlay.alignment, overlay.agreement
     height, width, _channels = reference.shape
     corners = (alignment.corners + 0.5) / np.array([width, height])
     return {
@@ -151,6 +177,10 @@ def _alignment_figures(alignment: Alignment, reference: RGB) -> dict[str, Any]:
         "key_point_matches": alignment.matches,
         "inlier_ratio": round(alignment.inlier_ratio, 4),
         "similarity": round(alignment.similarity, 4),
+        "shapes": round(agreement.shapes, 4),
+        "details": round(agreement.details, 4),
+        "colour": round(agreement.colour, 4),
+        "descriptor": round(overlay.descriptor, 4),
         "overlap_query": round(alignment.overlap_query, 4),
         "overlap_reference": round(alignment.overlap_reference, 4),
         "mirrored": alignment.mirrored,

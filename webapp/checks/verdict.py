@@ -109,15 +109,20 @@ def _verified_words(verified: Sequence[Finding], confirmed: Sequence[Finding]) -
         return _("Reviewers have looked at this pair and confirmed it: %(work)s is in this picture.") % {
             "work": _named(confirmed[0], works - 1)
         }
-    best = max(verified, key=lambda item: item.data["inliers"])
+    best = max(verified, key=_how_sure)
     return _(
         "This picture shows the registered work %(work)s: laid over each other they agree, and %(percent)d%% of "
         "the registered picture is in it."
     ) % {"work": _named(best, works - 1), "percent": round(100 * best.data["overlap_reference"])}
 
 
+def _how_sure(item: Finding) -> tuple[float, int]:
+    """Order pairs; those of earlier versions of verification have no probability."""
+    return item.data.get("probability", 0.0), item.data["inliers"]
+
+
 def _partial_words(partial: Sequence[Finding]) -> str:
-    best = max(partial, key=lambda item: item.data["inliers"])
+    best = max(partial, key=_how_sure)
     return _(
         "Part of this picture agrees with the registered work %(work)s, but less than we ask for to be sure. "
         "Look at the two side by side."

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any, cast
 
 from django.conf import settings
 from django.contrib.auth.decorators import login_required
 from django.db import OperationalError, connection
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import FileResponse, Http404, HttpRequest, HttpResponse, JsonResponse
+from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
 from django.templatetags.static import static
 from django.utils.translation import gettext as _
@@ -16,6 +18,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from provenance.images.edits import PRESETS
+from provenance.matching.verify import pair_model
 from webapp.accounts.models import User
 from webapp.accounts.selectors import invitations_for
 from webapp.checks.models import Check, Verdict
@@ -111,14 +114,53 @@ def errors(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def accuracy(request: HttpRequest) -> HttpResponse:
-    """Show the figures of the last full benchmark that is in the repository, or say that there are none."""
-    path = settings.BASE_DIR / "benchmarks" / "results" / "site.json"
-    results: dict[str, Any] | None = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+    """Show the figures of the last full benchmarks that are in the repository, or say that there are none."""
+    results, hashing = _results("site"), _results("hashing")
+    if hashing and "stacks" not in hashing:
+        # Written by an earlier version of the benchmark.
+        hashing = None
     rows = [
         {**row, "text": PRESETS[row["edit"]].text if row["edit"] in PRESETS else _("all edits above, pooled")}
         for row in (results["recall"]["rows"] if results else [])
     ]
-    return render(request, "pages/accuracy.html", {"results": results, "rows": rows})
+    tables = [
+        {
+            **hashing[key],
+            "caption": caption,
+            "rows": [list(zip(hashing[key]["head"], row, strict=True)) for row in hashing[key]["rows"]],
+        }
+        for key, caption in (
+            ("stacks", _("Each method alone, on the four stacks")),
+            ("thorn", _("Thorn's list: recall at 99.99 % precision")),
+        )
+        if hashing
+    ]
+    context = {
+        "results": results,
+        "rows": rows,
+        "hashing": hashing,
+        "tables": tables,
+        "has_curve": _curve().is_file(),
+        "model": pair_model(),
+    }
+    return render(request, "pages/accuracy.html", context)
+
+
+@require_safe
+def accuracy_curve(request: HttpRequest) -> HttpResponseBase:
+    """Send the picture of the measured ROC curves."""
+    if not _curve().is_file():
+        raise Http404
+    return FileResponse(_curve().open("rb"), content_type="image/png")
+
+
+def _curve() -> Path:
+    return Path(settings.BASE_DIR) / "benchmarks" / "results" / "hashing_roc.png"
+
+
+def _results(benchmark: str) -> dict[str, Any] | None:
+    path = settings.BASE_DIR / "benchmarks" / "results" / f"{benchmark}.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
 
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:

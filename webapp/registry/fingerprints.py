@@ -7,8 +7,10 @@ import numpy.typing as npt
 
 from provenance.hashing.code import Fingerprint
 from provenance.hashing.descriptor import DESCRIPTOR, Vectors
-from provenance.hashing.hasher import HASHERS
+from provenance.hashing.hasher import HASHERS, RETIRED, Hasher
 from webapp.jobs.processors import take_share_of_processors
+from webapp.registry.models import Fingerprint as FingerprintRow
+from webapp.registry.models import Rehash
 
 
 def hashers_load() -> None:
@@ -21,6 +23,18 @@ def hashers_load() -> None:
     for hasher in HASHERS.values():
         hasher.load()
     DESCRIPTOR.load()
+
+
+def hashers_searched() -> dict[str, Hasher]:
+    """Return the algorithms that a query is hashed by: those of today, and before them each earlier one that works have
+    codes of while the job that hashes them anew is not done. Two short queries for each earlier one."""
+    owed = {
+        algorithm: retired.hasher
+        for algorithm, retired in RETIRED.items()
+        if not Rehash.objects.filter(algorithm=retired.successor).exclude(finished_at=None).exists()
+        and FingerprintRow.objects.filter(algorithm=algorithm).exists()
+    }
+    return {**owed, **HASHERS}
 
 
 def fingerprints_of(pixels: npt.NDArray[np.uint8]) -> list[Fingerprint]:

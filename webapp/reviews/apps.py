@@ -11,8 +11,11 @@ class ReviewsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Add the step that remembers decisions, after the pairs have been verified."""
+        """Add the step that remembers decisions after pairs were verified, and tell verification of rejections."""
         from webapp.checks.examiners import EXAMINERS
+        from webapp.checks.pairs import REJECTIONS
         from webapp.reviews.examiners import RememberReviews
+        from webapp.reviews.selectors import works_rejected
 
         EXAMINERS.append(RememberReviews())
+        REJECTIONS.append(works_rejected)

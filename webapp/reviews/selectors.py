@@ -76,3 +76,9 @@ def decided_since(check: Check) -> list[Decision]:
         .select_related("match__work__organisation")
         .distinct()
     )
+
+
+def works_rejected(check: Check) -> set[uuid.UUID]:
+    """Return the works that reviewers found not to be in this check's picture."""
+    rejected = Match.objects.filter(pixel_sha256=check.pixel_sha256, state=MatchState.REJECTED)
+    return set(rejected.values_list("work_id", flat=True))

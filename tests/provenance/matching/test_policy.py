@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from provenance.hashing.hasher import HASHERS
+from provenance.hashing.hasher import HASHERS, RETIRED
 from provenance.matching.policy import CANDIDATE_RATE, NEAR_RATE, POLICIES
 
 
 def test_every_hash_has_a_policy_and_a_large_curve() -> None:
-    assert set(POLICIES) == set(HASHERS)
+    assert set(POLICIES) == {*HASHERS, *RETIRED}
     for algorithm, policy in POLICIES.items():
-        assert policy.length == HASHERS[algorithm].length
+        hasher = HASHERS[algorithm] if algorithm in HASHERS else RETIRED[algorithm].hasher
+        assert policy.length == hasher.length
         assert policy.near_radius < policy.candidate_radius < policy.length
         assert policy.false_match_rate(0).pairs >= 1_000_000
 
@@ -44,7 +45,7 @@ def test_candidates_stay_few_in_a_large_registry(algorithm: str) -> None:
 
 
 def test_our_own_radii_are_those_of_the_curve() -> None:
-    policy = POLICIES["dinohash-house-v1"]
+    policy = POLICIES["dinohash-house-v2"]
     for radius, rate in ((policy.candidate_radius, CANDIDATE_RATE), (policy.near_radius, NEAR_RATE)):
         assert policy.false_match_rate(radius).measured <= rate < policy.false_match_rate(radius + 1).measured
 

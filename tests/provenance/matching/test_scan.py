@@ -62,9 +62,19 @@ def test_chunks_and_blocks_meet_without_a_gap(monkeypatch: pytest.MonkeyPatch, t
         part = rows[start : start + 777]
         table.append(7 * np.arange(start, start + len(part)), part)
     assert len(table) == 20_000
-    assert table.bytes_used == 20_000 * (12 + 8)
+    assert table.bytes_used == 20_000 * (12 + 4)
     assert found(table, code[None], 0) == [(7 * edge, 0) for edge in edges]
     assert found(table, code[None], 40) == one_by_one(rows, code[None], 40)
+
+
+def test_numbers_may_lie_far_apart_and_come_in_any_order() -> None:
+    ids = [5, 1 << 40, 7, (1 << 62) + 1, 6, (1 << 40) - 3, 5 + (1 << 31), 3]
+    rows = random_rows(1, 96, len(ids))
+    table = CodeTable(96)
+    table.append(np.array(ids[:5]), rows[:5])
+    table.append(np.array(ids[5:]), rows[5:])
+    for number, row in zip(ids, rows, strict=True):
+        assert found(table, row[None], 0) == [(number, 0)]
 
 
 def test_planted_neighbours_are_found_up_to_the_radius_and_not_past_it() -> None:

@@ -189,7 +189,7 @@ def test_one_command_trains_the_house_net(house: Path, tmp_path: Path, monkeypat
     put_data(tmp_path / "data")
     monkeypatch.setenv("PROVENANCE_DATA", str(tmp_path / "data"))
     work = tmp_path / "work"
-    words = f"robust_hash {work} --net house --start {house} --steps 2 --batch 2 --iterations 1 --warm-up 0"
+    words = f"robust_hash {work} --net dinohash-house-v1 --start {house} --steps 2 --batch 2 --iterations 1 --warm-up 0"
     monkeypatch.setattr(sys, "argv", words.split())
     robust_hash.main()
     state, before = load_file(work / "robust-house.safetensors"), load_file(house)
@@ -202,4 +202,4 @@ def test_one_command_trains_the_house_net(house: Path, tmp_path: Path, monkeypat
 def test_a_file_of_another_net_is_refused(tmp_path: Path) -> None:
     save_file(small_net().state_dict(), tmp_path / "other.safetensors")
     with pytest.raises(ModelCorrupt, match="missing"):
-        starting_net("house", tmp_path / "other.safetensors")
+        starting_net("dinohash-house-v1", tmp_path / "other.safetensors")

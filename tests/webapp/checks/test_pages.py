@@ -147,11 +147,18 @@ def test_a_body_that_is_too_large_is_refused_before_it_is_read() -> None:
         (b"no form at all", "multipart/form-data; boundary=x"),
         (b"no form at all", "multipart/form-data"),
         (b"\xff\xfe" * 50, "multipart/form-data; boundary=\xff"),
-        (b"--x\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\n" + b"y" * 2 * 1024**2 + b"\r\n--x--\r\n",
-         "multipart/form-data; boundary=x"),
-        (b"".join(
-            b'--x\r\nContent-Disposition: form-data; name="files"; filename="a.jpg"\r\n\r\nz\r\n' for _ in range(600)
-        ) + b"--x--\r\n", "multipart/form-data; boundary=x"),
+        (
+            b'--x\r\nContent-Disposition: form-data; name="a"\r\n\r\n' + b"y" * 2 * 1024**2 + b"\r\n--x--\r\n",
+            "multipart/form-data; boundary=x",
+        ),
+        (
+            b"".join(
+                b'--x\r\nContent-Disposition: form-data; name="files"; filename="a.jpg"\r\n\r\nz\r\n'
+                for _ in range(600)
+            )
+            + b"--x--\r\n",
+            "multipart/form-data; boundary=x",
+        ),
         (b"{}", "application/json"),
     ],
 )
@@ -209,7 +216,7 @@ def test_the_result_says_everything(cast: Cast, register: Register, check_now: S
     assert "To expect by chance" in words
     assert "95% bound" in words
     assert "if bits were fair coins; they are not" in words
-    assert "verify-v1" in words
+    assert "verify-v2" in words
     assert f'data-copy="http://testserver{address("detail", check.pk)}"' in html
     assert address("receipt", check.pk) in html
     assert address("compare", check.pk, 0) in html
@@ -226,8 +233,8 @@ def test_look_alikes_that_were_set_aside_are_folded_away(
     from provenance.matching.verify import PairKind, PairVerdict
 
     register("calla")
-    rejected = PairVerdict(PairKind.REJECTED, None, ["No part of one lies in the other."])
-    monkeypatch.setattr("webapp.checks.pairs.verify_features", lambda *_pictures: rejected)
+    rejected = PairVerdict(PairKind.REJECTED, 0.0, None, ["No part of one lies in the other."])
+    monkeypatch.setattr("webapp.checks.pairs.verify_described", lambda *_pictures: rejected)
     check = check_now(edited("calla", "social"))
     words = text(cast.client("owner").get(address("detail", check.pk)))
     assert "Not found here" in words
@@ -235,9 +242,7 @@ def test_look_alikes_that_were_set_aside_are_folded_away(
 
 
 @pytest.mark.parametrize(("data", "verdict"), [(flat(), "Cannot tell"), (sample("rocket"), "Not found here")])
-def test_other_verdicts_have_their_pages(
-    register: Register, check_now: Submit, data: bytes, verdict: str
-) -> None:
+def test_other_verdicts_have_their_pages(register: Register, check_now: Submit, data: bytes, verdict: str) -> None:
     register("calla")
     check = check_now(data)
     page = Client().get(address("detail", check.pk))
@@ -374,17 +379,13 @@ def test_colleagues_are_offered_and_strangers_refused(cast: Cast) -> None:
     sent = {"files": upload(sample("calla")), "organisation": str(cast.organisation.pk)}
     owner.post(address("new"), sent)
     assert Check.objects.get().organisation == cast.organisation
-    refused = owner.post(
-        address("new"), {"files": upload(sample("calla")), "organisation": str(cast.elsewhere.pk)}
-    )
+    refused = owner.post(address("new"), {"files": upload(sample("calla")), "organisation": str(cast.elsewhere.pk)})
     assert refused.status_code == 400
     assert "not in that organisation" in text(refused)
     assert Check.objects.count() == 1
 
 
-def test_a_work_deleted_since_is_named_and_no_longer_shown(
-    cast: Cast, register: Register, check_now: Submit
-) -> None:
+def test_a_work_deleted_since_is_named_and_no_longer_shown(cast: Cast, register: Register, check_now: Submit) -> None:
     work = register("calla")
     check = check_now(edited("calla", "screenshot"))
     Work.objects.update(deleted_at=timezone.now())

@@ -40,7 +40,7 @@ def test_it_works(checked: Check) -> None:
     assert kinds == ["picture", "exact", *["candidates"] * 4, "pair"]
     pair = content["evidence"][-1]["figures"]
     assert pair["work"]["title"] == "calla"
-    assert pair["thresholds"]["verified_inliers"] <= pair["inliers"]
+    assert pair["thresholds"]["verified"] <= pair["probability"] <= 1
     assert content["submitted_at"] < content["finished_at"]
 
 

@@ -62,3 +62,41 @@ def test_without_figures_none_are_claimed(settings: Settings, tmp_path: Path) ->
     text = shown(settings, tmp_path, None)
     assert "No figures yet" in text
     assert "<table" not in text
+
+
+HASHING = {
+    "machine": "another machine",
+    "figures": {"impostor_pairs": 1234567},
+    "queries": 60,
+    "registry": 1500,
+    "verified_by_stack": {"dinohash_blur": "98.3 (91.1-99.7)"},
+    "stacks": {"head": ["method", "stack"], "rows": [["NeuralHash", "blur"]]},
+    "thorn": {"head": ["edit", "verified"], "rows": [["flip", "100.0 (94.0-100.0)"]]},
+    "attacks": {"dinohash-house-v2": {"bits_8": 0.71, "evaded_8": 0.25}},
+    "false_verified": [],
+}
+
+
+@pytest.mark.django_db
+def test_other_methods_and_attacks_are_shown(settings: Settings, tmp_path: Path) -> None:
+    (tmp_path / "benchmarks" / "results").mkdir(parents=True)
+    (tmp_path / "benchmarks" / "results" / "hashing.json").write_text(json.dumps(HASHING))
+    text = shown(settings, tmp_path, None)
+    for words in (
+        "1,234,567 pairs",
+        "NeuralHash",
+        "98.3 (91.1-99.7)",
+        "0.710 of the bits",
+        "0.25 of the pictures",
+        "0 of those pairs",
+    ):
+        assert words in text
+    assert "No figures yet" not in text
+
+
+@pytest.mark.django_db
+def test_the_curve_is_a_picture_where_there_is_one() -> None:
+    response = Client().get(reverse("pages:accuracy-curve"))
+    assert response.status_code == 200
+    assert response["Content-Type"] == "image/png"
+    assert b"".join(response.streaming_content).startswith(b"\x89PNG")

@@ -123,3 +123,20 @@ def test_a_job_that_failed_is_followed_by_another(cast: Cast) -> None:
     Job.objects.update(updated_at=timezone.now() - timedelta(hours=2))
     assert rehashes_begin() == 1
     assert run_to_the_end().hashed == 1
+
+
+def test_codes_of_an_earlier_algorithm_are_searched_until_every_work_has_the_new_one(cast: Cast) -> None:
+    from provenance.hashing.hasher import RETIRED
+    from webapp.registry.fingerprints import hashers_searched
+    from webapp.registry.services import fingerprint_row
+
+    ((earlier, retired),) = RETIRED.items()
+    assert list(hashers_searched()) == [*HASHERS]
+    (work,) = register_before(cast, jpeg(), algorithm=retired.successor)
+    (old,) = retired.hasher.hash([decode(files.read(Area.WORKS, work.sha256)).pixels])
+    fingerprint_row(work, old).save()
+    assert list(hashers_searched()) == [earlier, *HASHERS]
+    rehashes_begin()
+    run_to_the_end(retired.successor)
+    assert list(hashers_searched()) == [*HASHERS]
+    assert Fingerprint.objects.filter(work=work, algorithm=retired.successor).exists()

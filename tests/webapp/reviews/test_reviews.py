@@ -20,6 +20,7 @@ from webapp.jobs.models import Job, JobState
 from webapp.jobs.runner import execute
 from webapp.registry.models import Work
 from webapp.reviews.models import Decision, Match, MatchState
+from webapp.reviews.selectors import works_rejected
 from webapp.reviews.services import LOCK_MINUTES, decision_undo, match_decide, match_open
 
 pytestmark = pytest.mark.django_db
@@ -41,6 +42,7 @@ def test_it_works(work: Work, reviewer: User) -> None:
     assert check.verdict == Verdict.REGISTERED
     match = Match.objects.get()
     assert (match.work, match.state, match.times_seen) == (work, MatchState.OPEN, 1)
+    assert works_rejected(check) == set()
     client = browser(reviewer)
     assert b"Coffee" in client.get(reverse("reviews:queue")).content
     page = client.get(reverse("reviews:match", args=[match.pk]))
@@ -52,6 +54,7 @@ def test_it_works(work: Work, reviewer: User) -> None:
     match.refresh_from_db()
     assert match.state == MatchState.REJECTED
     assert match.decisions.get().note == "a poster"
+    assert works_rejected(check) == {work.pk}
     assert AuditEntry.objects.filter(verb="match.decided", object_id=match.pk, actor=reviewer).count() == 1
 
 
