@@ -1,0 +1,122 @@
+"""What the parties agreed to, once, before there is any key: everything else that they do names its digest."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from functools import cached_property
+
+import rfc8785
+
+from provenance.private_lookup.circuit import Circuit, Policy, compile_circuit
+from provenance.private_lookup.errors import BadInput, Refused, SchemeError
+from provenance.private_lookup.identity import PublicIdentity
+from provenance.private_lookup.scheme import Scheme, check_tau, scheme
+
+_VERSION = 1
+_MOST_PARTIES = 8
+_MOST_BYTES = 1 << 16
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Who holds the shares, who holds the catalogue, and what may be asked.
+
+    Attributes:
+        scheme_id: parameters of the encryption.
+        algorithm: of the codes, such as ``dinohash-house-v1``; codes of another are not encrypted under these keys.
+        tau: the largest distance that matches, in bits.
+        policies: what may be asked.
+        parties: the keyholders; the first leads. All of them are needed for a decryption.
+        holder: signs the catalogue's manifests.
+        daily_answers: how many questions of one client each keyholder answers in 24 hours. About a hundred answers near
+            an entry are enough to find it out bit by bit, so keep this far below.
+    """
+
+    scheme_id: str
+    algorithm: str
+    tau: int
+    policies: tuple[Policy, ...]
+    parties: tuple[PublicIdentity, ...]
+    holder: PublicIdentity
+    daily_answers: int = 20
+
+    def __post_init__(self) -> None:
+        check_tau(self.tau)
+        scheme(self.scheme_id)
+        names = [party.name for party in self.parties]
+        keys = [party.signing for party in self.parties]
+        if not 2 <= len(names) <= _MOST_PARTIES or len(set(names)) != len(names) or len(set(keys)) != len(keys):
+            raise SchemeError(f"An agreement is of 2 to {_MOST_PARTIES} keyholders of different names and keys.")
+        if not self.policies or self.daily_answers < 1:
+            raise SchemeError("An agreement allows at least one policy and one answer a day.")
+
+    @property
+    def scheme(self) -> Scheme:
+        """The parameters."""
+        return scheme(self.scheme_id)
+
+    @property
+    def by_name(self) -> dict[str, PublicIdentity]:
+        """The keyholders."""
+        return {party.name: party for party in self.parties}
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the canonical form, 64 hex digits; it names the joint keys too."""
+        return hashlib.sha256(self.to_json()).hexdigest()
+
+    def circuit(self, policy: Policy) -> Circuit:
+        """Return what is evaluated.
+
+        Raises:
+            Refused: the policy was not agreed to.
+        """
+        if policy not in self.policies:
+            raise Refused(f"'{policy}' was not agreed to: these keyholders answer {', '.join(self.policies)}.")
+        return compile_circuit(policy, self.scheme.code_length, self.tau)
+
+    def to_json(self) -> bytes:
+        """Return the one canonical form (RFC 8785)."""
+        return rfc8785.dumps(
+            {
+                "version": _VERSION,
+                "scheme": self.scheme_id,
+                "algorithm": self.algorithm,
+                "tau": self.tau,
+                "policies": [str(policy) for policy in self.policies],
+                "parties": [party.to_dict() for party in self.parties],
+                "holder": self.holder.to_dict(),
+                "daily_answers": self.daily_answers,
+            }
+        )
+
+    @classmethod
+    def from_json(cls, data: bytes) -> Agreement:
+        """Read an agreement.
+
+        Raises:
+            BadInput: it is none of this version, or not in its canonical form.
+            SchemeError: what it says is not offered.
+        """
+        try:
+            if len(data) > _MOST_BYTES:
+                raise BadInput("This is no agreement: it is too large.")
+            found = json.loads(data)
+            if found["version"] != _VERSION:
+                raise BadInput(f"This agreement has the version {found['version']}, not {_VERSION}.")
+            agreement = cls(
+                str(found["scheme"]),
+                str(found["algorithm"]),
+                int(found["tau"]),
+                tuple(Policy(policy) for policy in found["policies"]),
+                tuple(PublicIdentity.from_dict(party) for party in found["parties"]),
+                PublicIdentity.from_dict(found["holder"]),
+                int(found["daily_answers"]),
+            )
+        except (ValueError, KeyError, TypeError, RecursionError) as problem:
+            raise BadInput("This is no agreement: something in it is missing or has the wrong form.") from problem
+        if agreement.to_json() != data:
+            raise BadInput("This agreement is not in its canonical form.")
+        return agreement

@@ -1,0 +1,442 @@
+"""What OpenFHE does for a private look-up: keys in shares, codes to ciphertexts, ciphertexts to an answer.
+
+Runs in the engine's process alone, under an interpreter that has OpenFHE; of the package it may import only what says
+so. Bytes are OpenFHE's binary serialisation. What is computed from bytes has the same bytes in every process that
+computes it; parties that check each other rely on that. Everything is decrypted at the level ``depth``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import repeat
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import openfhe
+
+_MODULUS = 65537
+# Shares that are drowned in noise need three primes to be left (OpenFHE, rns-multiparty.cpp).
+_PRIMES_TO_DECRYPT = 3
+_WORD = 8
+# Parameters are serialised with every ciphertext; less than one prime's numbers at full parameters.
+_MOST_AROUND_NUMBERS = 1 << 15
+_Numbers = npt.NDArray[np.int64]
+
+
+class Malformed(ValueError):
+    """Bytes that are no object of this kind, these parameters and these keys."""
+
+
+class Bgv:
+    """A context for one scheme and one set of joint keys.
+
+    Args:
+        settings: the fields of ``scheme.Scheme`` with ``subring``, ``trace`` and ``expansion``, and ``parties``, the
+            number of key shares, and ``tag``, which names the joint keys.
+
+    Raises:
+        RuntimeError: OpenFHE refuses the parameters, such as for less than 128 bits of security.
+    """
+
+    def __init__(self, settings: dict[str, Any]) -> None:
+        self.ring: int = settings["ring"]
+        self.depth: int = settings["depth"]
+        self.length: int = settings["code_length"]
+        self.subring: int = settings["subring"]
+        self.tag: str = settings["tag"]
+        self._trace: list[int] = settings["trace"]
+        self._expansion: list[int] = settings["expansion"]
+        self.context = _context(settings)
+        if self.context.GetRingDimension() != self.ring:
+            raise RuntimeError(f"the library chose a ring of {self.context.GetRingDimension()}, not of {self.ring}")
+        self._monomials = [self._monomial(step) for step in range(len(self._expansion))]
+        self._constants: dict[tuple[int, int], Any] = {}
+
+    # Keys. Each party's share of a key is made from its share of the secret; the first party's shares fix what all have
+    # in common.
+
+    def share_keys(self, seed: bytes | None) -> list[bytes]:
+        """Return a new share: secret and public.
+
+        Args:
+            seed: a public key whose random polynomial all shares have in common; None for a key of its own.
+        """
+        if seed is None:
+            pair = self.context.KeyGen()
+        else:
+            # Fresh: the share alone, not added to those before it.
+            pair = self.context.MultipartyKeyGen(_read("PublicKey", seed), False, True)
+        return [_bytes(pair.secretKey), _bytes(pair.publicKey)]
+
+    def share_relin_first(self, secret: bytes, first: bytes | None) -> bytes:
+        """Return a party's first-round share of the relinearisation key.
+
+        Args:
+            first: the first party's; None for the first party itself.
+        """
+        key = _read("PrivateKey", secret)
+        if first is None:
+            return _bytes(self.context.KeySwitchGen(key, key))
+        return _bytes(self.context.MultiKeySwitchGen(key, key, _read("EvalKey", first)))
+
+    def share_automorphism(self, secret: bytes, index: int, first: bytes | None) -> bytes:
+        """Return a party's share of the key of one automorphism; ``first`` as for :meth:`share_relin_first`."""
+        key = _read("PrivateKey", secret)
+        if first is None:
+            made = self.context.EvalAutomorphismKeyGen(key, [index])
+        else:
+            given = _read("EvalKeyMap", first)
+            made = self.context.MultiEvalAutomorphismKeyGen(key, given, [index], self.tag)
+        return _bytes(made)
+
+    def share_relin(self, secret: bytes, joined: bytes) -> bytes:
+        """Return a party's second-round share of the relinearisation key, from the joined first-round shares."""
+        key, given = _read("PrivateKey", secret), _read("EvalKey", joined)
+        return _bytes(self.context.MultiMultEvalKey(key, given, self.tag))
+
+    def join(self, kind: str, shares: Sequence[bytes]) -> bytes:
+        """Return the joint key: ``public``, ``relin_first``, ``relin`` or ``automorphism``; the order counts."""
+        name, add = {
+            "public": ("PublicKey", self.context.MultiAddPubKeys),
+            "relin_first": ("EvalKey", self.context.MultiAddEvalKeys),
+            "relin": ("EvalKey", self.context.MultiAddEvalMultKeys),
+            "automorphism": ("EvalKeyMap", self.context.MultiAddEvalAutomorphismKeys),
+        }[kind]
+        joint = _read(name, shares[0])
+        for share in shares[1:]:
+            joint = add(joint, _read(name, share), self.tag)
+        return _bytes(joint)
+
+    def public_key(self, data: bytes) -> Any:
+        """Read the joint public key."""
+        key = _read("PublicKey", data)
+        if key.GetKeyTag() != self.tag or key.GetCryptoContext() != self.context:
+            raise Malformed("a public key of other parties or parameters")
+        return key
+
+    def insert_relin(self, data: bytes) -> None:
+        """Use this relinearisation key from now on."""
+        key = _read("EvalKey", data)
+        if key.GetKeyTag() != self.tag:
+            raise Malformed("a relinearisation key of other parties")
+        openfhe.ClearEvalMultKeys()
+        self.context.InsertEvalMultKey([key])
+
+    def automorphism_key(self, data: bytes) -> Any:
+        """Read the joint key of one automorphism."""
+        return _read("EvalKeyMap", data)
+
+    # Codes to ciphertexts.
+
+    def encrypt_query(self, public: Any, bits: npt.NDArray[np.uint8]) -> bytes:
+        """Return one ciphertext of one code, uint8 ``[length]`` of 0 and 1, in the coefficients of the subring."""
+        stride = self.ring // self.subring
+        # Trace and expansion multiply by the ring's dimension; it is taken out here.
+        scale = pow(self.ring, -1, _MODULUS)
+        coefficients = np.zeros(self.ring, np.int64)
+        coefficients[: self.length * stride : stride] = (2 * bits.astype(np.int64) - 1) * scale
+        return _bytes(self.context.Encrypt(public, self._coefficients(coefficients)))
+
+    def encrypt_rows(
+        self, public: Any, bits: npt.NDArray[np.uint8], offset: int = 0, base: Iterable[Any] | None = None
+    ) -> Iterator[bytes]:
+        """Return the ciphertexts of a block, one for each bit of the code.
+
+        Args:
+            bits: uint8 ``[n, length]`` of 0 and 1, offset + n <= ring; other slots stay empty.
+            offset: slot of the first row.
+            base: a block's ciphertexts that are added.
+        """
+        signs = 2 * bits.astype(np.int64) - 1
+        below = repeat(None) if base is None else base
+        for column, under in zip(signs.T, below, strict=False):
+            slots = np.zeros(self.ring, np.int64)
+            slots[offset : offset + len(column)] = column
+            made = self.context.Encrypt(public, self._slots(slots))
+            yield _bytes(made if under is None else self.context.EvalAdd(made, under))
+
+    def fresh(self, data: bytes) -> Any:
+        """Read a ciphertext as encryption makes it.
+
+        Raises:
+            Malformed: it has another form, other parameters or other keys.
+        """
+        found = self._ciphertext(data, level=0)
+        # What the sender called the encoding says nothing of what is in the ciphertext.
+        found.SetEncodingType(openfhe.PACKED_ENCODING)
+        return found
+
+    # Evaluation.
+
+    def expand(self, query: Any, keys: dict[int, Any]) -> list[Any]:
+        """Take a query apart into one ciphertext for each bit, the same value in every slot.
+
+        What is not a constant in each slot cannot come out, whatever was sent: the trace removes it.
+        """
+        context = self.context
+        query.SetEncodingType(openfhe.COEF_PACKED_ENCODING)
+        for index in self._trace:
+            query = context.EvalAdd(query, context.EvalAutomorphism(query, index, keys[index]))
+        current = {0: query}
+        for step, index in enumerate(self._expansion):
+            following = {}
+            for place, value in current.items():
+                turned = context.EvalAutomorphism(value, index, keys[index])
+                following[place] = context.EvalAdd(value, turned)
+                other = place + (1 << step)
+                if other < self.length:
+                    product = context.EvalMult(context.EvalSub(value, turned), self._monomials[step])
+                    product.SetNoiseScaleDeg(1)
+                    following[other] = product
+            current = following
+        bits = [current[place] for place in range(self.length)]
+        for bit in bits:
+            bit.SetEncodingType(openfhe.PACKED_ENCODING)
+        return bits
+
+    def evaluate(
+        self,
+        query: Sequence[Any],
+        block: Sequence[Any],
+        *,
+        program: Sequence[Sequence[Any]],
+        used: int,
+        alive: npt.NDArray[np.bool_],
+        seed: bytes,
+        who: bool,
+    ) -> bytes:
+        """Return one ciphertext for one block: the circuit of each slot's similarity, times a random mask.
+
+        Args:
+            query: what :meth:`expand` returned.
+            block: the block's ciphertexts.
+            program: of a ``circuit.Circuit``.
+            used: levels that the whole takes.
+            alive: bool ``[ring]``: slots that hold an entry that was not deleted.
+            seed: what the masks are drawn from.
+            who: whether slots are read one by one, so that those without an entry must not be zero.
+        """
+        total = None
+        for bit, column in zip(query, block, strict=True):
+            product = self.context.EvalMultNoRelin(bit, column)
+            if total is None:
+                total = product
+            else:
+                self.context.EvalAddInPlace(total, product)
+        # To give up levels once costs less than to do it for every factor.
+        total = self._down(total, self.depth - used)
+        self.context.RelinearizeInPlace(total)
+        value = self._run(program, self._drop(total))
+        masks = _non_zero(seed + b"mask", self.ring) * alive
+        value = self._times(value, self._slots(masks, value.GetLevel()))
+        if who:
+            dead = _non_zero(seed + b"dead", self.ring) * ~alive
+            value = self.context.EvalAdd(value, self._slots(dead, value.GetLevel()))
+            value = self._drop(value)
+        return _bytes(value)
+
+    def check(self, columns: Sequence[Any], used: npt.NDArray[np.bool_], seed: bytes) -> bytes:
+        """Return a ciphertext that decrypts to zeros if, and but for 1 in 65,537 a slot only if, all is well-formed.
+
+        Well-formed: +1 or -1 in every used slot of every ciphertext, 0 in the others; random combinations of the
+        squares tell.
+
+        Args:
+            columns: an expanded query, or a block's ciphertexts.
+            used: bool ``[ring]``.
+        """
+        start = self.depth - 2
+        total, expected = None, np.zeros(self.ring, np.int64)
+        for number, column in enumerate(columns):
+            weights = _non_zero(seed + b"check" + number.to_bytes(2, "big"), self.ring)
+            expected -= weights * used
+            value = self._down(column, start)
+            square = self._times(self.context.EvalMultNoRelin(value, value), self._slots(weights, start))
+            if total is None:
+                total = square
+            else:
+                self.context.EvalAddInPlace(total, square)
+        self.context.RelinearizeInPlace(total)
+        total = self.context.EvalAdd(total, self._slots(expected, start))
+        return _bytes(self._drop(self._drop(total)))
+
+    def add(self, ciphertexts: Sequence[bytes]) -> bytes:
+        """Return the sum of evaluated ciphertexts."""
+        total = self._evaluated(ciphertexts[0])
+        for data in ciphertexts[1:]:
+            self.context.EvalAddInPlace(total, self._evaluated(data))
+        return _bytes(total)
+
+    # Decryption.
+
+    def share_decryption(
+        self, secret: bytes, ciphertext: bytes, *, lead: bool, mode: str, common: bytes, own: bytes
+    ) -> bytes:
+        """Return a party's share of a decryption, drowned in noise.
+
+        Args:
+            lead: whether this is the first party.
+            mode: ``check``: all slots as they are. ``bit``: the first coefficient times a random number, the others
+                covered. ``who``: each slot times a random number. None of these is ever zero.
+            common: what the random factors are drawn from: known to all parties, and to nobody else.
+            own: what the cover is drawn from, of this party alone.
+        """
+        key, value = _read("PrivateKey", secret), self._evaluated(ciphertext)
+        if mode == "bit":
+            value.SetEncodingType(openfhe.COEF_PACKED_ENCODING)
+            factor = np.zeros(self.ring, np.int64)
+            factor[0] = _non_zero(common + b"factor", 1)[0]
+            value = self._times(value, self._coefficients(factor, value.GetLevel()))
+        else:
+            value.SetEncodingType(openfhe.PACKED_ENCODING)
+            if mode == "who":
+                value = self._times(value, self._slots(_non_zero(common + b"factor", self.ring), value.GetLevel()))
+        share = self.context.MultipartyDecryptLead if lead else self.context.MultipartyDecryptMain
+        (made,) = share([value], key)
+        if mode == "bit":
+            cover = _any(own + b"cover", self.ring)
+            cover[0] = 0
+            made = self.context.EvalAdd(made, self._coefficients(cover, made.GetLevel()))
+        return _bytes(made)
+
+    def fuse(self, shares: Sequence[bytes]) -> _Numbers:
+        """Return what the shares of all parties decrypt to: int64 ``[ring]``, 0..65,536, slots or coefficients."""
+        read = [self._ciphertext(share, level=self.depth, elements=1) for share in shares]
+        plain = self.context.MultipartyDecryptFusion(read)
+        plain.SetLength(self.ring)
+        in_slots = plain.GetEncodingType() == openfhe.PACKED_ENCODING
+        values = plain.GetPackedValue() if in_slots else plain.GetCoefPackedValue()
+        return np.array(values, np.int64) % _MODULUS
+
+    # Below, plain things that the above is made of.
+
+    def _evaluated(self, data: bytes) -> Any:
+        return self._ciphertext(data, level=self.depth)
+
+    def _ciphertext(self, data: bytes, *, level: int, elements: int = 2) -> Any:
+        found = _read("Ciphertext", data)
+        if found.GetKeyTag() != self.tag:
+            raise Malformed("a ciphertext under other keys")
+        if found.GetCryptoContext() != self.context:
+            raise Malformed("a ciphertext of other parameters")
+        if found.GetLevel() != level or found.NumberCiphertextElements() != elements:
+            raise Malformed("a ciphertext of another level or form")
+        primes = self.depth + _PRIMES_TO_DECRYPT - level
+        if not 0 <= len(data) - _WORD * elements * primes * self.ring < _MOST_AROUND_NUMBERS:
+            raise Malformed("a ciphertext of another size")
+        found.SetNoiseScaleDeg(1)
+        return found
+
+    def _run(self, program: Sequence[Sequence[Any]], value: Any) -> Any:
+        values = [value]
+        for name, *numbers in program:
+            first = values[numbers[0]]
+            if name == "shift":
+                made = self.context.EvalAdd(first, self._constant(numbers[1], first.GetLevel()))
+            elif name == "scale":
+                made = self._times(first, self._constant(numbers[1], first.GetLevel()))
+            elif name == "add":
+                made = self.context.EvalAdd(*self._level(first, values[numbers[1]]))
+            elif name == "multiply" and numbers[0] == numbers[1]:
+                made = self._drop(self.context.EvalSquare(first))
+            elif name == "multiply":
+                made = self._drop(self.context.EvalMult(*self._level(first, values[numbers[1]])))
+            elif name == "fuse":
+                product = self.context.EvalMult(*self._level(first, values[numbers[1]]))
+                product.SetNoiseScaleDeg(1)
+                made = self._drop(self.context.EvalAdd(*self._level(product, values[numbers[2]])))
+            else:
+                raise Malformed(f"no operation {name}")
+            values.append(made)
+        return values[-1]
+
+    def _times(self, value: Any, plain: Any) -> Any:
+        product = self.context.EvalMult(value, plain)
+        product.SetNoiseScaleDeg(1)
+        return product
+
+    def _drop(self, value: Any) -> Any:
+        value = self.context.ModReduce(value)
+        value.SetNoiseScaleDeg(1)
+        return value
+
+    def _down(self, value: Any, level: int) -> Any:
+        steps = level - value.GetLevel()
+        return self.context.LevelReduce(value, None, steps) if steps > 0 else value
+
+    def _level(self, a: Any, b: Any) -> tuple[Any, Any]:
+        level = max(a.GetLevel(), b.GetLevel())
+        return self._down(a, level), self._down(b, level)
+
+    def _constant(self, number: int, level: int) -> Any:
+        if (number, level) not in self._constants:
+            one = np.zeros(self.ring, np.int64)
+            one[:] = number
+            self._constants[number, level] = self._slots(one, level)
+        return self._constants[number, level]
+
+    def _monomial(self, step: int) -> Any:
+        """Return -X^(ring - stride * 2^step), which is X^(-stride * 2^step)."""
+        coefficients = np.zeros(self.ring, np.int64)
+        coefficients[self.ring - (self.ring // self.subring << step)] = -1
+        return self._coefficients(coefficients)
+
+    def _slots(self, values: _Numbers, level: int = 0) -> Any:
+        return self.context.MakePackedPlaintext(_centred(values), 1, level)
+
+    def _coefficients(self, values: _Numbers, level: int = 0) -> Any:
+        return self.context.MakeCoefPackedPlaintext(_centred(values), 1, level)
+
+
+def _context(settings: dict[str, Any]) -> Any:
+    parameters = openfhe.CCParamsBGVRNS()
+    parameters.SetPlaintextModulus(_MODULUS)
+    parameters.SetRingDim(settings["ring"])
+    parameters.SetMultiplicativeDepth(settings["depth"])
+    parameters.SetFirstModSize(settings["prime_bits"])
+    parameters.SetScalingModSize(settings["prime_bits"])
+    parameters.SetScalingTechnique(openfhe.FIXEDMANUAL)
+    parameters.SetKeySwitchTechnique(openfhe.HYBRID)
+    parameters.SetSecretKeyDist(openfhe.UNIFORM_TERNARY)
+    parameters.SetSecurityLevel(openfhe.HEStd_128_classic if settings["secure"] else openfhe.HEStd_NotSet)
+    # A share without this noise tells of the secret (eprint 2020/1533).
+    parameters.SetMultipartyMode(openfhe.NOISE_FLOODING_MULTIPARTY)
+    parameters.SetThresholdNumOfParties(settings["parties"])
+    context = openfhe.GenCryptoContext(parameters)
+    for feature in ("PKE", "KEYSWITCH", "LEVELEDSHE", "ADVANCEDSHE", "MULTIPARTY"):
+        context.Enable(getattr(openfhe, feature))
+    return context
+
+
+def _read(kind: str, data: bytes) -> Any:
+    try:
+        found = getattr(openfhe, f"Deserialize{kind}String")(data, openfhe.BINARY)
+    except (RuntimeError, ValueError, IndexError, MemoryError) as problem:
+        raise Malformed(f"not a serialised {kind}") from problem
+    if found is None:
+        raise Malformed(f"not a serialised {kind}")
+    return found
+
+
+def _bytes(value: Any) -> bytes:
+    data: bytes = openfhe.Serialize(value, openfhe.BINARY)
+    return data
+
+
+def _centred(values: _Numbers) -> _Numbers:
+    values = values % _MODULUS
+    return np.where(values > _MODULUS // 2, values - _MODULUS, values)
+
+
+def _non_zero(seed: bytes, count: int) -> _Numbers:
+    """Return int64 ``[count]``, uniform in 1..65,536: the numbers modulo 65,537 but 0."""
+    drawn = hashlib.shake_256(seed).digest(2 * count)
+    return np.frombuffer(drawn, "<u2").astype(np.int64) + 1
+
+
+def _any(seed: bytes, count: int) -> _Numbers:
+    """Return int64 ``[count]`` in 0..65,536, uniform but for 2^-47."""
+    drawn = hashlib.shake_256(seed).digest(8 * count)
+    return (np.frombuffer(drawn, "<u8") % np.uint64(_MODULUS)).astype(np.int64)

@@ -1,0 +1,231 @@
+"""Ask: encrypt here, have it evaluated, collect the keyholders' shares, and read the answer that nobody else can.
+
+The code never leaves this process in clear. What the answer tells, and to whom, is in ``docs/private-lookup.md``.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
+from provenance.hashing.code import HashCode
+from provenance.private_lookup.agreement import Agreement
+from provenance.private_lookup.circuit import Policy
+from provenance.private_lookup.engine import Engine, JointKeys
+from provenance.private_lookup.errors import BadInput, Refused
+from provenance.private_lookup.identity import Identity, Message, PublicIdentity, read_signed, unseal
+from provenance.private_lookup.question import evaluate, joint_seed, read_question, write_question
+from provenance.private_lookup.registry import Registry
+
+
+class AnsweringKeyholder(Protocol):
+    """One keyholder's steps, here or behind a connection; see ``parties.Keyholder``, whose errors they raise."""
+
+    def commit(self, request: bytes) -> bytes:
+        """Begin."""
+
+    def reveal(self, commits: Sequence[bytes]) -> bytes:
+        """Return the nonce."""
+
+    def check(self, reveals: Sequence[bytes]) -> bytes:
+        """Return shares of what must be zero."""
+
+    def answer(self, checks: Sequence[bytes], outputs: Sequence[bytes]) -> bytes:
+        """Return sealed shares of the answer."""
+
+    def admit(self, checks: Sequence[bytes]) -> bytes:
+        """Take a catalogue's state down as checked."""
+
+
+# What evaluates: the signed question and the joint seed go in, one ciphertext for each block comes out.
+Evaluator = Callable[[bytes, bytes], Sequence[bytes]]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What was learnt, and what it took.
+
+    Attributes:
+        policy: what was asked.
+        matches: whether anything matches.
+        places: for ``who``, block and slot of each entry that does; for ``bit``, nothing.
+        entries: how many entries were asked about.
+        missed: chance that a match was missed: 0 where there is at most one; several cancel each other in one of
+            65,537 questions.
+        seconds: from the question to the answer.
+        query_bytes: sent to the evaluator and to each keyholder.
+        answer_bytes: sealed shares, of all keyholders together.
+    """
+
+    policy: Policy
+    matches: bool
+    places: tuple[tuple[int, int], ...]
+    entries: int
+    missed: float
+    seconds: float
+    query_bytes: int
+    answer_bytes: int
+
+
+@dataclass(frozen=True)
+class Query:
+    """A code, encrypted once. ``who`` is answered for the same query as ``bit`` before."""
+
+    ciphertext: bytes
+
+
+class Client:
+    """Asks one private catalogue.
+
+    Args:
+        identity: known to the keyholders, as :meth:`parties.Keyholder.admit_client` was told.
+        agreement: whose keys.
+        keys: the joint keys; only the public one is needed for asking.
+        engine: of this agreement's tag and parties; encrypts and fuses.
+    """
+
+    def __init__(self, identity: Identity, agreement: Agreement, keys: JointKeys, engine: Engine) -> None:
+        self.identity = identity
+        self.agreement = agreement
+        self._keys = keys
+        self._engine = engine
+
+    def encrypt(self, code: HashCode) -> Query:
+        """Encrypt a code.
+
+        Raises:
+            BadInput: it is of another algorithm or length than the catalogue's.
+        """
+        if code.algorithm != self.agreement.algorithm or code.length != self.agreement.scheme.code_length:
+            raise BadInput(
+                f"The catalogue holds codes of {self.agreement.algorithm}, {self.agreement.scheme.code_length} bits;"
+                f" this one is of {code.algorithm}, {code.length} bits."
+            )
+        return Query(self._engine.encrypt_query(self._keys, code.bits))
+
+    def ask(
+        self,
+        query: Query,
+        policy: Policy,
+        registry: Registry,
+        evaluator: Evaluator,
+        keyholders: Sequence[AnsweringKeyholder],
+    ) -> Answer:
+        """Ask one question.
+
+        Args:
+            registry: the catalogue's present state; its manifest is enough.
+            keyholders: all of them, in the agreement's order.
+
+        Raises:
+            BadInput: something that came is not what it should be.
+            Refused: a keyholder does not answer; it says why.
+        """
+        began = time.perf_counter()
+        manifest = registry.manifest
+        if not manifest.blocks:
+            return Answer(policy, False, (), 0, 0.0, time.perf_counter() - began, 0, 0)
+        reply = X25519PrivateKey.generate()
+        question = write_question(
+            self.identity,
+            self.agreement,
+            policy=policy,
+            manifest=manifest.id,
+            reply=reply.public_key().public_bytes_raw().hex(),
+            query=query.ciphertext,
+        )
+        asked = read_question(question, self.agreement, {self.identity.name: self.identity.public}).id
+        seed, reveals = _agree_on_seed(self.agreement, question, asked, keyholders)
+        with ThreadPoolExecutor(1) as pool:
+            evaluation = pool.submit(evaluator, question, seed)
+            checks = _each(keyholders, lambda keyholder: keyholder.check(reveals))
+            outputs = evaluation.result()
+        answers = _each(keyholders, lambda keyholder: keyholder.answer(checks, outputs))
+        shares = []
+        for message in _in_order(self.agreement, "answer", asked, answers):
+            shares.append([unseal(reply, box, bytes.fromhex(asked)) for box in message.parts])
+        expected = 1 if policy is Policy.BIT else len(manifest.blocks)
+        if any(len(parts) != expected for parts in shares):
+            raise BadInput("A keyholder's answer has too few shares, or too many.")
+        values = [self._engine.fuse(parts) for parts in zip(*shares, strict=True)]
+        places = []
+        if policy is Policy.WHO:
+            for number, (block, found) in enumerate(zip(manifest.blocks, values, strict=True)):
+                alive = block.slots(self.agreement.scheme.ring, alive=True)
+                places += [(number, int(slot)) for slot in np.flatnonzero((found == 0) & alive)]
+        matches = bool(places) if policy is Policy.WHO else bool(values[0][0])
+        return Answer(
+            policy,
+            matches,
+            tuple(places),
+            manifest.entries,
+            0.0 if policy is Policy.WHO or matches else 1 / 65537,
+            time.perf_counter() - began,
+            len(question),
+            sum(len(answer) for answer in answers),
+        )
+
+
+def local_evaluator(
+    registry: Registry, keys: JointKeys, engine: Engine, clients: Mapping[str, PublicIdentity]
+) -> Evaluator:
+    """Return an evaluator of this process: it needs the blocks and the joint keys, and no secret.
+
+    Args:
+        clients: for whom it evaluates, by name.
+    """
+
+    def run(question: bytes, seed: bytes) -> list[bytes]:
+        asked = read_question(question, registry.agreement, clients)
+        circuit = registry.agreement.circuit(asked.policy)
+        return evaluate(engine, keys, registry, asked.query, circuit, seed, registry.manifest.blocks)
+
+    return run
+
+
+def offer(registry: Registry, keyholders: Sequence[AnsweringKeyholder]) -> None:
+    """Have all keyholders check a catalogue's present state; afterwards they answer questions about it.
+
+    Raises:
+        Refused: a block is malformed, or the state is older than one that was checked.
+    """
+    _seed, reveals = _agree_on_seed(registry.agreement, registry.signed, registry.manifest.id, keyholders)
+    checks = _each(keyholders, lambda keyholder: keyholder.check(reveals))
+    admitted = _each(keyholders, lambda keyholder: keyholder.admit(checks))
+    _in_order(registry.agreement, "admit", registry.manifest.id, admitted)
+
+
+def _agree_on_seed(
+    agreement: Agreement, request: bytes, request_id: str, keyholders: Sequence[AnsweringKeyholder]
+) -> tuple[bytes, list[bytes]]:
+    """Return the joint seed of a request, and the keyholders' messages that reveal it."""
+    if len(keyholders) != len(agreement.parties):
+        raise Refused(f"All {len(agreement.parties)} keyholders are needed; there are {len(keyholders)}.")
+    commits = _each(keyholders, lambda keyholder: keyholder.commit(request))
+    reveals = _each(keyholders, lambda keyholder: keyholder.reveal(commits))
+    said = _in_order(agreement, "reveal", request_id, reveals)
+    seed = joint_seed(request_id, [bytes.fromhex(str(message.fields["nonce"])) for message in said])
+    return seed, reveals
+
+
+def _each(keyholders: Sequence[AnsweringKeyholder], step: Callable[[AnsweringKeyholder], bytes]) -> list[bytes]:
+    """Have all keyholders take a step at once: each computes on a machine of its own."""
+    with ThreadPoolExecutor(len(keyholders)) as pool:
+        return list(pool.map(step, keyholders))
+
+
+def _in_order(agreement: Agreement, kind: str, request_id: str, data: Sequence[bytes]) -> list[Message]:
+    """Prove the keyholders' messages, in the agreement's order."""
+    read = []
+    for party, one in zip(agreement.parties, data, strict=True):
+        message = read_signed(one, kind, agreement.digest, {party.name: party})
+        if message.fields.get("request") != request_id:
+            raise BadInput(f"{party.name} answers another request.")
+        read.append(message)
+    return read

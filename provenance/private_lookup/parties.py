@@ -1,0 +1,468 @@
+"""A keyholder: keeps a share, and gives parts of decryptions of nothing but what was agreed.
+
+A question goes through four steps, and an offer of a catalogue's new state through the first three and a fourth of its
+own. Every step's answer is signed.
+
+1. *commit*: the request is proved, counted against its client's budget, and answered with a commitment to a nonce.
+2. *reveal*: once all have committed, the nonce. Together the nonces are the seed of all masks and checks.
+3. *check*: a share of the decryption of a random combination that is zero if, and nearly only if, the query (or every
+   new block) holds nothing but +1 and -1.
+4. *answer*: once the check of all shares is zero, and the evaluation, computed again here, has the same bytes as the
+   evaluator's: the shares of the answer, sealed for the client. *admit*: the new state is taken down as checked.
+
+A share is written to disk before it is given away; the same ciphertext gets the same share ever after. Before the
+shares are made, the value is multiplied by random numbers that only keyholders know, so that an evaluator, who knows
+the masks, learns no more from an answer than the client does.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import hmac
+import json
+import os
+import secrets
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import IO, Self
+
+from provenance.private_lookup import generation
+from provenance.private_lookup.agreement import Agreement
+from provenance.private_lookup.circuit import Policy
+from provenance.private_lookup.engine import Engine, JointKeys, Limits
+from provenance.private_lookup.errors import BadInput, Refused
+from provenance.private_lookup.identity import (
+    Identity,
+    Message,
+    PublicIdentity,
+    Vault,
+    read_signed,
+    seal,
+    sign,
+    write_whole,
+)
+from provenance.private_lookup.joint_keys import keys_digest, read_keys
+from provenance.private_lookup.journal import Journal
+from provenance.private_lookup.question import (
+    Question,
+    block_seed,
+    commitment,
+    evaluate,
+    joint_seed,
+    read_question,
+    to_decrypt,
+)
+from provenance.private_lookup.registry import Block, Manifest, Registry, read_manifest
+
+_IDENTITY, _AGREEMENT, _CLIENTS = "identity.json", "agreement.json", "clients.json"
+_NONCE = 32
+_MOST_SESSIONS = 64
+_DAY = timedelta(hours=24)
+
+
+@dataclass
+class _Session:
+    """One request on its way.
+
+    Attributes:
+        request: the question, or the manifest that is offered.
+        blocks: what is evaluated or, in an offer, checked.
+        nonce: ours.
+        commitments: of all keyholders by name, once they are known.
+        seed: once all nonces are known.
+        checks: the ciphertexts whose decryption must be zero.
+    """
+
+    id: str
+    request: Question | Manifest
+    blocks: tuple[Block, ...]
+    nonce: bytes
+    commitments: dict[str, str]
+    seed: bytes = b""
+    checks: tuple[bytes, ...] = ()
+
+
+class Keyholder:
+    """One keyholder, from its folder. One process at a time uses a folder.
+
+    Args:
+        folder: as :meth:`create` made it.
+        passphrase: opens it.
+        registry: folder of the catalogue's blocks and manifest; for answering.
+        recomputed: of how many blocks, chosen at random, the evaluation is computed again before a share is given; None
+            for all of them.
+        limits: of the engine.
+        python: the engine's interpreter; found when left out.
+
+    Raises:
+        BadInput: the folder holds no keyholder, or its journal was altered.
+        Refused: another process uses it.
+        WrongPassphrase: it does not open.
+        ValueError: ``recomputed`` is under 1.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        passphrase: str,
+        *,
+        registry: Path | None = None,
+        recomputed: int | None = None,
+        limits: Limits | None = None,
+        python: Path | None = None,
+    ) -> None:
+        if recomputed is not None and recomputed < 1:
+            raise ValueError("a keyholder computes at least one block again")
+        if not (folder / _IDENTITY).exists():
+            raise BadInput(f"{folder} holds no keyholder. Make one: provenance keyholder create {folder} NAME")
+        self.folder = folder
+        self._lock = _locked(folder / "lock")
+        self._vault = Vault(folder / "vault", passphrase)
+        self.identity = Identity.from_bytes(self._vault["identity"])
+        self.journal = Journal(folder / "journal.jsonl", self.identity.signing)
+        self._registry_folder = registry
+        self._recomputed = recomputed
+        self._limits, self._python = limits, python
+        self._engine: Engine | None = None
+        self._sessions: OrderedDict[str, _Session] = OrderedDict()
+        self._released = folder / "released"
+        self._released.mkdir(mode=0o700, exist_ok=True)
+
+    @classmethod
+    def create(cls, folder: Path, name: str, passphrase: str) -> PublicIdentity:
+        """Make a keyholder's folder and return what the others need to know of it.
+
+        Raises:
+            Refused: there is one already.
+            BadInput: the name is not of letters, digits and '-'.
+        """
+        if (folder / _IDENTITY).exists():
+            raise Refused(f"{folder} holds a keyholder already.")
+        identity = Identity.new(name)
+        Vault(folder / "vault", passphrase).keep("identity", identity.to_bytes())
+        write_whole(folder / _IDENTITY, json.dumps(identity.public.to_dict()).encode())
+        return identity.public
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_problem: object) -> None:
+        if self._engine is not None:
+            self._engine.close()
+        self._lock.close()
+
+    # Before there are keys.
+
+    def agree(self, agreement: Agreement) -> None:
+        """Take an agreement as ours, once and for all.
+
+        Raises:
+            Refused: we are no party of it, or have agreed to another.
+        """
+        path = self.folder / _AGREEMENT
+        if path.exists() and path.read_bytes() != agreement.to_json():
+            raise Refused(f"{self.identity.name} has agreed to something else already: one folder, one agreement.")
+        if self.identity.public not in agreement.parties:
+            raise Refused(f"{self.identity.name} is no party of this agreement, or has other keys in it.")
+        if not path.exists():
+            write_whole(path, agreement.to_json())
+            self.journal.append("agreed", agreement=agreement.digest)
+
+    @property
+    def agreement(self) -> Agreement:
+        """What was agreed.
+
+        Raises:
+            BadInput: nothing yet.
+        """
+        path = self.folder / _AGREEMENT
+        if not path.exists():
+            raise BadInput(f"{self.identity.name} has not agreed to anything yet.")
+        return Agreement.from_json(path.read_bytes())
+
+    def generate(self, exchange: Path) -> str | None:
+        """Take part in the making of the joint keys; see :func:`generation.take_part`."""
+        waiting = generation.take_part(
+            self.identity, self.agreement, self._vault, self.folder, exchange, self._engine_of(self.agreement)
+        )
+        if waiting is None and not self._has("generated"):
+            self.journal.append("generated", keys=keys_digest(self.folder / "keys"))
+        return waiting
+
+    def admit_client(self, client: PublicIdentity) -> None:
+        """Answer this client's questions from now on.
+
+        Raises:
+            Refused: another of that name is known.
+        """
+        known = self._clients()
+        if known.get(client.name, client) != client:
+            raise Refused(f"Another client has the name {client.name}.")
+        known[client.name] = client
+        write_whole(self.folder / _CLIENTS, json.dumps([one.to_dict() for one in known.values()]).encode())
+        self.journal.append("client", name=client.name, signing=client.signing)
+
+    # The four steps.
+
+    def commit(self, request: bytes) -> bytes:
+        """Begin with a question, or with the holder's manifest as an offer.
+
+        Raises:
+            BadInput: it is neither, or its sender is not known.
+            Refused: it asks for what was not agreed to, about a state that was not checked, or too often.
+        """
+        session = self._begin(request)
+        self._sessions[session.id] = session
+        while len(self._sessions) > _MOST_SESSIONS:
+            self._sessions.popitem(last=False)
+        ours = commitment(session.id, session.nonce)
+        return self._say("commit", {"request": session.id, "commitment": ours})
+
+    def reveal(self, commits: Sequence[bytes]) -> bytes:
+        """Return our nonce, now that all are bound to theirs."""
+        session, messages = self._step("commit", commits)
+        commitments = {name: str(message.fields.get("commitment")) for name, message in messages.items()}
+        if session.commitments and session.commitments != commitments:
+            raise self._refuse(session, "other commitments than before")
+        session.commitments = commitments
+        return self._say("reveal", {"request": session.id, "nonce": session.nonce.hex()})
+
+    def check(self, reveals: Sequence[bytes]) -> bytes:
+        """Return our shares of what must decrypt to zero."""
+        session, messages = self._step("reveal", reveals)
+        try:
+            nonces = [bytes.fromhex(str(messages[party.name].fields["nonce"])) for party in self.agreement.parties]
+        except (KeyError, ValueError) as problem:
+            raise BadInput("A reveal has a field that is missing or has the wrong form.") from problem
+        for party, nonce in zip(self.agreement.parties, nonces, strict=True):
+            if session.commitments.get(party.name) != commitment(session.id, nonce):
+                raise self._refuse(session, f"{party.name} revealed another nonce than it had committed to")
+        session.seed = joint_seed(session.id, nonces)
+        session.checks = tuple(self._checks(session))
+        shares = tuple(self._share(ciphertext, "check") for ciphertext in session.checks)
+        return self._say("check", {"request": session.id}, shares)
+
+    def answer(self, checks: Sequence[bytes], outputs: Sequence[bytes]) -> bytes:
+        """Return our shares of the answer, sealed for the client.
+
+        Args:
+            checks: what all keyholders returned in the last step.
+            outputs: the evaluator's ciphertexts, one for each block.
+        """
+        session = self._prove_zero(checks)
+        question = session.request
+        if not isinstance(question, Question):
+            raise self._refuse(session, "an offer has no answer")
+        circuit = self.agreement.circuit(question.policy)
+        if len(outputs) != len(session.blocks):
+            raise self._refuse(session, "the evaluation is not of every block")
+        chosen = self._chosen(len(outputs))
+        blocks = [session.blocks[number] for number in chosen]
+        engine, keys, registry = self._tools()
+        ours = evaluate(engine, keys, registry, question.query, circuit, session.seed, blocks)
+        if any(outputs[number] != output for number, output in zip(chosen, ours, strict=True)):
+            raise self._refuse(session, "the evaluation is not what was agreed: its bytes are not ours")
+        ciphertexts = to_decrypt(engine, question.policy, outputs)
+        shares = [self._share(ciphertext, str(question.policy)) for ciphertext in ciphertexts]
+        self.journal.append(
+            "released",
+            question=question.id,
+            client=question.client,
+            ciphertexts=[hashlib.sha256(ciphertext).hexdigest() for ciphertext in ciphertexts],
+            recomputed=len(chosen),
+        )
+        sealed = tuple(seal(question.reply, share, bytes.fromhex(question.id)) for share in shares)
+        return self._say("answer", {"request": session.id, "journal": self.journal.last_hash}, sealed)
+
+    def admit(self, checks: Sequence[bytes]) -> bytes:
+        """Take down a catalogue's new state as checked: from now on questions about it are answered, and no older."""
+        session = self._prove_zero(checks)
+        manifest = session.request
+        if not isinstance(manifest, Manifest):
+            raise self._refuse(session, "a question is no offer")
+        self.journal.append(
+            "admitted",
+            manifest=manifest.id,
+            catalogue=manifest.catalogue,
+            sequence=manifest.sequence,
+            blocks=[[block.sha256, block.used] for block in manifest.blocks],
+        )
+        return self._say("admit", {"request": session.id, "journal": self.journal.last_hash})
+
+    # What the steps are made of.
+
+    def _begin(self, request: bytes) -> _Session:
+        nonce = os.urandom(_NONCE)
+        try:
+            question = read_question(request, self.agreement, self._clients())
+        except BadInput as not_a_question:
+            try:
+                manifest = read_manifest(request, self.agreement)
+            except BadInput:
+                raise not_a_question from None
+            states, seen = self._admitted()
+            sequence, known = states.get(manifest.catalogue, (-1, ""))
+            if manifest.id != known and manifest.sequence <= sequence:
+                raise Refused(f"State {manifest.sequence} is offered after state {sequence} was checked.") from None
+            new = tuple(block for block in manifest.blocks if (block.sha256, block.used) not in seen)
+            return _Session(manifest.id, manifest, new, nonce, {})
+        manifest = self._tools()[2].manifest
+        present = self._admitted()[0].get(manifest.catalogue)
+        if present != (manifest.sequence, manifest.id) or question.manifest != manifest.id:
+            raise Refused("The question is not about the catalogue's present, checked state.")
+        self.agreement.circuit(question.policy)
+        self._prove_budget(question)
+        self._engine_of(self.agreement).read_query(question.query)
+        query = hashlib.sha256(question.query).hexdigest()
+        if question.policy is Policy.WHO and not self._answered_before(question.client, query):
+            raise Refused("'who' is answered only after 'bit' was, for the same query of the same client.")
+        self.journal.append(
+            "asked",
+            question=question.id,
+            client=question.client,
+            policy=str(question.policy),
+            manifest=question.manifest,
+            query=query,
+        )
+        return _Session(question.id, question, manifest.blocks, nonce, {})
+
+    def _prove_budget(self, question: Question) -> None:
+        """Count every question that was begun: one that fails its checks tells something too."""
+        asked = [entry for entry in self.journal.entries if entry.event == "asked"]
+        if any(entry.fields["question"] == question.id for entry in asked):
+            raise Refused("This question was asked before. Ask it anew.")
+        since = datetime.now(UTC) - _DAY
+        recent = [
+            entry
+            for entry in asked
+            if entry.fields["client"] == question.client and datetime.fromisoformat(entry.time) > since
+        ]
+        if len(recent) >= self.agreement.daily_answers:
+            raise Refused(f"{question.client} has asked {len(recent)} questions in 24 hours, which is all that it may.")
+
+    def _answered_before(self, client: str, query: str) -> bool:
+        asked = {
+            entry.fields["question"]
+            for entry in self.journal.entries
+            if entry.event == "asked"
+            and (entry.fields["client"], entry.fields["query"], entry.fields["policy"]) == (client, query, Policy.BIT)
+        }
+        return any(entry.event == "released" and entry.fields["question"] in asked for entry in self.journal.entries)
+
+    def _step(self, kind: str, messages: Sequence[bytes]) -> tuple[_Session, dict[str, Message]]:
+        """Prove one message of every keyholder, all about one request, ours among them as we said it."""
+        agreement = self.agreement
+        read = [read_signed(data, kind, agreement.digest, agreement.by_name) for data in messages]
+        said = {message.sender: message for message in read}
+        requests = {str(message.fields.get("request")) for message in read}
+        if set(said) != set(agreement.by_name) or len(read) != len(said) or len(requests) != 1:
+            raise BadInput(f"A {kind} of every keyholder about one request is needed.")
+        session = self._sessions.get(requests.pop())
+        if session is None:
+            raise Refused("This request is not known here, or no longer. Begin it anew.")
+        return session, said
+
+    def _checks(self, session: _Session) -> list[bytes]:
+        engine, keys, registry = self._tools()
+        if isinstance(session.request, Question):
+            return [engine.check_query(keys, session.request.query, session.seed)]
+        ring = self.agreement.scheme.ring
+        return [
+            engine.check_block(
+                keys, registry.file(block), used=block.slots(ring, alive=False), seed=block_seed(session.seed, block)
+            )
+            for block in session.blocks
+        ]
+
+    def _prove_zero(self, checks: Sequence[bytes]) -> _Session:
+        session, messages = self._step("check", checks)
+        if not session.seed:
+            raise Refused("The check is answered before it was made.")
+        shares = [messages[party.name].parts for party in self.agreement.parties]
+        if any(len(parts) != len(session.checks) for parts in shares):
+            raise self._refuse(session, "a check is missing")
+        engine = self._engine_of(self.agreement)
+        for parts in zip(*shares, strict=True):
+            if engine.fuse(parts).any():
+                what = "query" if isinstance(session.request, Question) else "block"
+                raise self._refuse(session, f"the {what} is malformed: a bit in it is neither +1 nor -1")
+        return session
+
+    def _share(self, ciphertext: bytes, mode: str) -> bytes:
+        """Return our share of a decryption: the one that we once gave, if we did."""
+        digest = hashlib.sha256(ciphertext).hexdigest()
+        path = self._released / f"{digest}.{mode}"
+        if any(other != path for other in self._released.glob(f"{digest}.*")):
+            raise Refused("A share of this ciphertext was given for another purpose.")
+        if not path.exists():
+            common = hmac.digest(self._vault[generation.COMMON], f"{mode} {digest}".encode(), "sha256")
+            lead = self.agreement.parties[0].name == self.identity.name
+            share = self._engine_of(self.agreement).share_decryption(
+                self._vault[generation.SHARE],
+                ciphertext,
+                lead=lead,
+                mode=mode,
+                common=common,
+                own=os.urandom(_NONCE),
+            )
+            write_whole(path, share)
+        return path.read_bytes()
+
+    def _chosen(self, count: int) -> list[int]:
+        if self._recomputed is None or self._recomputed >= count:
+            return list(range(count))
+        return sorted(secrets.SystemRandom().sample(range(count), self._recomputed))
+
+    def _say(self, kind: str, fields: Mapping[str, str], parts: tuple[bytes, ...] = ()) -> bytes:
+        return sign(self.identity, kind, self.agreement.digest, fields, parts)
+
+    def _refuse(self, session: _Session, why: str) -> Refused:
+        self.journal.append("refused", request=session.id, why=why)
+        self._sessions.pop(session.id, None)
+        return Refused(f"{self.identity.name} refuses: {why}.")
+
+    def _tools(self) -> tuple[Engine, JointKeys, Registry]:
+        if self._registry_folder is None:
+            raise BadInput(f"{self.identity.name} was not told where the catalogue's blocks are.")
+        if not self._has("generated"):
+            raise BadInput("The joint keys are not made yet.")
+        agreement = self.agreement
+        keys = read_keys(self.folder / "keys", agreement)
+        return self._engine_of(agreement), keys, Registry(self._registry_folder, agreement)
+
+    def _engine_of(self, agreement: Agreement) -> Engine:
+        if self._engine is None:
+            parties = len(agreement.parties)
+            self._engine = Engine(agreement.scheme, parties, agreement.digest, self._limits, self._python)
+        return self._engine
+
+    def _has(self, event: str) -> bool:
+        return any(entry.event == event for entry in self.journal.entries)
+
+    def _admitted(self) -> tuple[dict[str, tuple[int, str]], set[tuple[str, int]]]:
+        """Return each catalogue's present state, by sequence and manifest's id, and every block ever checked."""
+        found = [entry.fields for entry in self.journal.entries if entry.event == "admitted"]
+        states = {str(fields["catalogue"]): (int(fields["sequence"]), str(fields["manifest"])) for fields in found}
+        return states, {(str(sha256), int(used)) for fields in found for sha256, used in fields["blocks"]}
+
+    def _clients(self) -> dict[str, PublicIdentity]:
+        path = self.folder / _CLIENTS
+        if not path.exists():
+            return {}
+        found = (PublicIdentity.from_dict(one) for one in json.loads(path.read_bytes()))
+        return {client.name: client for client in found}
+
+
+def _locked(path: Path) -> IO[str]:
+    """Return a file that is locked until it is closed: two journals in one file would be none."""
+    file = path.open("w")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as problem:
+        file.close()
+        raise Refused(f"Another process uses {path.parent}.") from problem
+    return file

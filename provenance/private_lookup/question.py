@@ -1,0 +1,107 @@
+"""A question and its evaluation: what the client signs, what seeds are drawn, what anyone with the blocks computes."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from provenance.private_lookup.agreement import Agreement
+from provenance.private_lookup.circuit import Circuit, Policy
+from provenance.private_lookup.engine import Engine, JointKeys
+from provenance.private_lookup.errors import BadInput
+from provenance.private_lookup.identity import Identity, PublicIdentity, read_signed, sign
+from provenance.private_lookup.registry import Block, Registry
+
+KIND = "question"
+
+
+@dataclass(frozen=True)
+class Question:
+    """What a client asks.
+
+    Attributes:
+        id: of this one question; asked again, it is another.
+        client: who asks.
+        policy: what is asked.
+        manifest: id of the catalogue's state that it is asked about.
+        reply: X25519 public key, hex, that the shares of the answer are sealed for.
+        query: the encrypted code.
+    """
+
+    id: str
+    client: str
+    policy: Policy
+    manifest: str
+    reply: str
+    query: bytes
+
+
+def write_question(
+    client: Identity, agreement: Agreement, *, policy: Policy, manifest: str, reply: str, query: bytes
+) -> bytes:
+    """Return a signed question."""
+    fields = {"policy": str(policy), "manifest": manifest, "reply": reply, "nonce": os.urandom(16).hex()}
+    return sign(client, KIND, agreement.digest, fields, (query,))
+
+
+def read_question(data: bytes, agreement: Agreement, clients: Mapping[str, PublicIdentity]) -> Question:
+    """Read a question.
+
+    Raises:
+        BadInput: it is none of this agreement's, or not from one of these clients.
+    """
+    message = read_signed(data, KIND, agreement.digest, clients)
+    try:
+        (query,) = message.parts
+        policy, manifest, reply = (str(message.fields[name]) for name in ("policy", "manifest", "reply"))
+        if len(bytes.fromhex(reply)) != 32:
+            raise ValueError(reply)
+        return Question(message.id, message.sender, Policy(policy), manifest, reply, query)
+    except (KeyError, TypeError, ValueError) as problem:
+        raise BadInput("A question has a field that is missing or has the wrong form.") from problem
+
+
+def commitment(request: str, nonce: bytes) -> str:
+    """Return what a keyholder says before it knows the others' nonces."""
+    return hashlib.sha256(b"commitment" + bytes.fromhex(request) + nonce).hexdigest()
+
+
+def joint_seed(request: str, nonces: Sequence[bytes]) -> bytes:
+    """Return the seed that all keyholders drew together: none of them, and nobody else, could choose it."""
+    return hashlib.sha256(b"seed" + bytes.fromhex(request) + b"".join(nonces)).digest()
+
+
+def block_seed(seed: bytes, block: Block) -> bytes:
+    """Return the seed of one block's masks or check."""
+    return hashlib.sha256(seed + bytes.fromhex(block.sha256)).digest()
+
+
+def evaluate(
+    engine: Engine,
+    keys: JointKeys,
+    registry: Registry,
+    query: bytes,
+    circuit: Circuit,
+    seed: bytes,
+    blocks: Sequence[Block],
+) -> list[bytes]:
+    """Return one ciphertext for each of these blocks; whoever evaluates the same gets the same bytes."""
+    ring = registry.agreement.scheme.ring
+    return [
+        engine.evaluate(
+            keys,
+            query,
+            registry.file(block),
+            circuit,
+            alive=block.slots(ring, alive=True),
+            seed=block_seed(seed, block),
+        )
+        for block in blocks
+    ]
+
+
+def to_decrypt(engine: Engine, policy: Policy, outputs: Sequence[bytes]) -> list[bytes]:
+    """Return what is decrypted: for ``bit`` one sum over all blocks, for ``who`` every block's own."""
+    return [engine.add(outputs)] if policy is Policy.BIT else list(outputs)

@@ -1,0 +1,253 @@
+"""A private catalogue: blocks of ciphertexts in a folder, and a manifest that its holder signs.
+
+A block holds one ciphertext for each bit of a code, and its slots are the entries. Files are named by their SHA-256 and
+never change; the manifest is what counts, and writing it is the last step of every change. Beside each block lies the
+list of its entries' ids: the holder's own, for evaluators and keyholders neither needed nor to be given away.
+
+The last block is filled by adding ciphertexts to it, which needs no key but the public one. Deleting marks slots, whose
+masks are then zero; what was deleted stays in the ciphertexts until :meth:`Registry.compact` encrypts the rest anew.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from provenance.private_lookup.agreement import Agreement
+from provenance.private_lookup.engine import Engine, FileName, JointKeys
+from provenance.private_lookup.errors import BadInput, Refused
+from provenance.private_lookup.identity import Identity, Message, read_signed, sign, write_whole
+
+_MANIFEST, _KIND = "manifest", "manifest"
+
+
+@dataclass(frozen=True)
+class Block:
+    """One file of ciphertexts.
+
+    Attributes:
+        sha256: of the file, which names it.
+        size: bytes.
+        used: slots from the first on that hold an entry, deleted ones too.
+        deleted: slots whose entries were deleted, ascending.
+    """
+
+    sha256: str
+    size: int
+    used: int
+    deleted: tuple[int, ...] = ()
+
+    @property
+    def entries(self) -> int:
+        """Entries that were not deleted."""
+        return self.used - len(self.deleted)
+
+    def slots(self, ring: int, *, alive: bool) -> npt.NDArray[np.bool_]:
+        """Return bool ``[ring]``: which slots are used, without the deleted ones where only those alive are wanted."""
+        found = np.arange(ring) < self.used
+        if alive:
+            found[list(self.deleted)] = False
+        return found
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a catalogue consists of.
+
+    Attributes:
+        catalogue: its name.
+        sequence: grows with every change, so that an old state cannot be passed off as the present one.
+        blocks: its blocks.
+        id: SHA-256 of what was signed, 64 hex digits; "" before it is.
+    """
+
+    catalogue: str
+    sequence: int
+    blocks: tuple[Block, ...]
+    id: str = ""
+
+    @property
+    def entries(self) -> int:
+        """Entries that were not deleted."""
+        return sum(block.entries for block in self.blocks)
+
+    def fields(self) -> dict[str, Any]:
+        """Return what is signed."""
+        blocks = [
+            {"sha256": block.sha256, "size": block.size, "used": block.used, "deleted": list(block.deleted)}
+            for block in self.blocks
+        ]
+        return {"catalogue": self.catalogue, "sequence": self.sequence, "blocks": blocks}
+
+
+def read_manifest(data: bytes, agreement: Agreement) -> Manifest:
+    """Read a manifest that the agreement's holder signed.
+
+    Raises:
+        BadInput: it is none, or another's.
+    """
+    message = read_signed(data, _KIND, agreement.digest, {agreement.holder.name: agreement.holder})
+    return _manifest(message, agreement.scheme.ring)
+
+
+def _manifest(message: Message, ring: int) -> Manifest:
+    try:
+        found = message.fields
+        blocks = tuple(
+            Block(str(one["sha256"]), int(one["size"]), int(one["used"]), tuple(int(slot) for slot in one["deleted"]))
+            for one in found["blocks"]
+        )
+        for block in blocks:
+            slots = (-1, *block.deleted, block.used)
+            if len(bytes.fromhex(block.sha256)) != 32 or not 0 < block.used <= ring:
+                raise ValueError(block.sha256)
+            if any(one >= other for one, other in pairwise(slots)):
+                raise ValueError(block.deleted)
+        return Manifest(str(found["catalogue"]), int(found["sequence"]), blocks, message.id)
+    except (KeyError, TypeError, ValueError) as problem:
+        raise BadInput("A manifest has a field that is missing or has the wrong form.") from problem
+
+
+class Registry:
+    """A catalogue's folder.
+
+    Args:
+        folder: where it is; :meth:`create` makes it.
+        agreement: under whose keys it is encrypted.
+
+    Raises:
+        BadInput: there is no manifest of that agreement's holder.
+    """
+
+    def __init__(self, folder: Path, agreement: Agreement) -> None:
+        self.folder = folder
+        self.agreement = agreement
+        try:
+            self.signed = (folder / _MANIFEST).read_bytes()
+        except OSError as problem:
+            raise BadInput(f"{folder} is no private catalogue: {problem.strerror}.") from problem
+        self.manifest = read_manifest(self.signed, agreement)
+
+    @classmethod
+    def create(cls, folder: Path, agreement: Agreement, holder: Identity, catalogue: str) -> Registry:
+        """Make an empty catalogue.
+
+        Raises:
+            Refused: the folder has one, or this is not the agreement's holder.
+        """
+        if holder.public != agreement.holder:
+            raise Refused(f"{holder.name} does not hold the catalogue of this agreement.")
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if (folder / _MANIFEST).exists():
+            raise Refused(f"{folder} has a catalogue already.")
+        fields = Manifest(catalogue, 0, ()).fields()
+        write_whole(folder / _MANIFEST, sign(holder, _KIND, agreement.digest, fields))
+        return cls(folder, agreement)
+
+    def file(self, block: Block) -> FileName:
+        """Return where a block is."""
+        return FileName(self.folder / f"{block.sha256}.block", block.sha256)
+
+    def ids(self, block: Block) -> list[str]:
+        """Return the ids of a block's slots; only the holder's folder has them.
+
+        Raises:
+            BadInput: they are not here.
+        """
+        try:
+            found: list[str] = json.loads((self.folder / f"{block.sha256}.ids").read_bytes())
+        except (OSError, ValueError) as problem:
+            raise BadInput(f"{self.folder} has no list of the entries of block {block.sha256[:12]}.") from problem
+        return found
+
+    def append(
+        self, entries: Sequence[tuple[str, bytes]], holder: Identity, keys: JointKeys, engine: Engine
+    ) -> Manifest:
+        """Encrypt entries and add them: ids, and packed codes of ``code_length / 8`` bytes.
+
+        Raises:
+            BadInput: a code has another length, or an id is there already.
+        """
+        size = self.agreement.scheme.code_length // 8
+        known = {name for block in self.manifest.blocks for name in self.ids(block)}
+        names = [name for name, _code in entries]
+        if len(set(names)) != len(names) or known.intersection(names):
+            raise BadInput("An entry is there already. Delete it and compact the catalogue first.")
+        if any(len(code) != size for _name, code in entries):
+            raise BadInput(f"A code is not of {self.agreement.scheme.code_length} bits.")
+        blocks, old = list(self.manifest.blocks), []
+        left = list(entries)
+        while left:
+            last = blocks[-1] if blocks and blocks[-1].used < self.agreement.scheme.ring else None
+            room = self.agreement.scheme.ring - (last.used if last else 0)
+            some, left = left[:room], left[room:]
+            if last:
+                old.append(blocks.pop())
+            blocks.append(self._encrypt(some, last, keys, engine))
+        return self._publish(blocks, holder, old)
+
+    def delete(self, names: Iterable[str], holder: Identity) -> Manifest:
+        """Mark entries as deleted: from this manifest on they match nothing.
+
+        Raises:
+            BadInput: one of them is not there.
+        """
+        left = set(names)
+        blocks = []
+        for block in self.manifest.blocks:
+            gone = {slot for slot, name in enumerate(self.ids(block)) if name in left} - set(block.deleted)
+            left -= {self.ids(block)[slot] for slot in gone}
+            blocks.append(replace(block, deleted=tuple(sorted(gone.union(block.deleted)))))
+        if left:
+            raise BadInput(f"The catalogue has no entry {sorted(left)[0]}.")
+        return self._publish(blocks, holder, [])
+
+    def compact(self, code_of: Callable[[str], bytes], holder: Identity, keys: JointKeys, engine: Engine) -> Manifest:
+        """Encrypt anew what is left of blocks with deleted entries, and remove their files.
+
+        Args:
+            code_of: returns an entry's packed code; nothing here can read it out of the ciphertexts.
+        """
+        kept = [block for block in self.manifest.blocks if not block.deleted]
+        old = [block for block in self.manifest.blocks if block.deleted]
+        names = [name for block in old for slot, name in enumerate(self.ids(block)) if slot not in set(block.deleted)]
+        ring = self.agreement.scheme.ring
+        made = []
+        for start in range(0, len(names), ring):
+            some = [(name, code_of(name)) for name in names[start : start + ring]]
+            made.append(self._encrypt(some, None, keys, engine))
+        # A block that is not full stays the last, which is the one that is filled.
+        blocks = sorted([*kept, *made], key=lambda block: block.used < ring)
+        return self._publish(blocks, holder, old)
+
+    def _encrypt(
+        self, entries: Sequence[tuple[str, bytes]], onto: Block | None, keys: JointKeys, engine: Engine
+    ) -> Block:
+        unnamed = self.folder / "new.block"
+        codes = b"".join(code for _name, code in entries)
+        base = (self.file(onto), onto.used) if onto else None
+        file, size = engine.encrypt_block(keys, codes, unnamed, base)
+        names = [*(self.ids(onto) if onto else []), *(name for name, _code in entries)]
+        block = Block(file.sha256, size, len(names), onto.deleted if onto else ())
+        write_whole(self.folder / f"{block.sha256}.ids", json.dumps(names).encode())
+        unnamed.replace(self.file(block).path)
+        return block
+
+    def _publish(self, blocks: Sequence[Block], holder: Identity, old: Sequence[Block]) -> Manifest:
+        manifest = Manifest(self.manifest.catalogue, self.manifest.sequence + 1, tuple(blocks))
+        signed = sign(holder, _KIND, self.agreement.digest, manifest.fields())
+        # Nothing that only this agreement's holder may sign leaves here under another's signature.
+        self.manifest = read_manifest(signed, self.agreement)
+        write_whole(self.folder / _MANIFEST, signed)
+        self.signed = signed
+        for block in old:
+            for suffix in ("block", "ids"):
+                (self.folder / f"{block.sha256}.{suffix}").unlink(missing_ok=True)
+        return self.manifest

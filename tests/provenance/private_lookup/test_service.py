@@ -1,0 +1,140 @@
+"""Keyholders in processes of their own, behind sockets: answers, refusals, and one that is killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from provenance.private_lookup import frames
+from provenance.private_lookup.circuit import Policy
+from provenance.private_lookup.client import local_evaluator, offer
+from provenance.private_lookup.errors import BadInput, KeyholderUnreachable, Refused
+from provenance.private_lookup.parties import Keyholder
+from provenance.private_lookup.registry import Registry
+from provenance.private_lookup.service import RemoteKeyholder, serve
+from tests.provenance.private_lookup.club import PASSPHRASES, Club, random_code
+
+_SERVE = """
+import sys
+from pathlib import Path
+from provenance.private_lookup.parties import Keyholder
+from provenance.private_lookup.service import serve
+folder, phrase, catalogue, at, python = sys.argv[1:]
+with Keyholder(Path(folder), phrase, registry=Path(catalogue), python=Path(python)) as keyholder:
+    serve(keyholder, Path(at))
+"""
+
+
+class Served:
+    """A keyholder's process."""
+
+    def __init__(self, club: Club, name: str, registry: Registry, folder: Path) -> None:
+        self.at = folder / f"{name}.socket"
+        arguments = [club.folder / name, PASSPHRASES[name], registry.folder, self.at, club.python]
+        self.process = subprocess.Popen([sys.executable, "-c", _SERVE, *arguments])
+        self.remote = RemoteKeyholder(self.at, seconds=300)
+
+    def wait(self) -> None:
+        deadline = time.monotonic() + 120
+        while not self.at.exists():
+            assert self.process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+
+@pytest.fixture(scope="module")
+def registry(club: Club, tmp_path_factory: pytest.TempPathFactory) -> Registry:
+    return club.registry(tmp_path_factory.mktemp("registry") / "of-test_service", [random_code(n) for n in range(4)])
+
+
+@pytest.fixture
+def served(club: Club, registry: Registry, tmp_path: Path) -> Iterator[list[Served]]:
+    both = [Served(club, name, registry, tmp_path) for name in PASSPHRASES]
+    try:
+        for one in both:
+            one.wait()
+        yield both
+    finally:
+        for one in both:
+            one.kill()
+
+
+def test_questions_are_answered_and_a_killed_keyholder_stops_them(
+    club: Club, registry: Registry, served: list[Served], tmp_path: Path
+) -> None:
+    remotes = [one.remote for one in served]
+    with pytest.raises(Refused, match="Another process"):
+        Keyholder(club.folder / "archive", PASSPHRASES["archive"], registry=registry.folder)
+    offer(registry, remotes)
+    query = club.asker().encrypt(random_code(2))
+    clients = {club.client.name: club.client.public}
+    evaluator = local_evaluator(registry, club.keys, club.engine, clients)
+    assert club.asker().ask(query, Policy.BIT, registry, evaluator, remotes).matches
+
+    def killing(question: bytes, seed: bytes) -> list[bytes]:
+        os.kill(served[1].process.pid, signal.SIGKILL)
+        served[1].process.wait()
+        return list(evaluator(question, seed))
+
+    with pytest.raises(KeyholderUnreachable, match=r"does not answer|went away"):
+        club.asker().ask(query, Policy.BIT, registry, killing, remotes)
+    served[1].at.unlink()
+    again = Served(club, "museum", registry, tmp_path)
+    served.append(again)
+    again.wait()
+    assert club.asker().ask(query, Policy.BIT, registry, evaluator, [remotes[0], again.remote]).matches
+
+
+def test_what_speaks_otherwise_is_refused_and_harms_nobody(club: Club, registry: Registry, tmp_path: Path) -> None:
+    stop = threading.Event()
+    at = tmp_path / "socket"
+    with club.keyholder("archive", registry) as keyholder:
+        thread = threading.Thread(target=serve, args=(keyholder, at, stop))
+        thread.start()
+        try:
+            while not at.exists():
+                time.sleep(0.01)
+            assert at.stat().st_mode & 0o077 == 0
+            remote = RemoteKeyholder(at, seconds=30)
+            for noise in (b"GET / HTTP/1.1\r\n\r\n", b"", frames.pack({})[:7]):
+                with socket.socket(socket.AF_UNIX) as connection:
+                    connection.connect(str(at))
+                    connection.sendall(noise)
+            for head, parts in (
+                ({}, []),
+                ({"do": "commit", "sizes": [2]}, [b"", b""]),
+                ({"do": "agree", "sizes": [1]}, [b""]),
+                ({"do": "reveal", "sizes": [-1]}, []),
+                ({"do": "reveal", "sizes": "1"}, [b""]),
+                ({"do": "answer", "sizes": [1, 5]}, [b""]),
+            ):
+                with socket.socket(socket.AF_UNIX) as connection:
+                    connection.connect(str(at))
+                    with connection.makefile("rwb") as stream:
+                        stream.write(frames.pack(head, parts))
+                        stream.flush()
+                        reply = frames.read(stream)
+                assert reply is not None
+                assert (reply[0]["ok"], reply[0]["error"]) == (False, "BadInput")
+            with pytest.raises(BadInput, match="missing"):
+                remote.commit(b"")
+            with pytest.raises(BadInput, match="every keyholder"):
+                remote.answer([], [])
+        finally:
+            stop.set()
+            thread.join()
+    with pytest.raises(KeyholderUnreachable, match="No such file"):
+        remote.commit(b"")
