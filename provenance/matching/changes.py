@@ -28,6 +28,9 @@ _SHIFTED = 9.0
 _DRAWN, _DRAWN_AREA = 45.0, 0.002
 _SMALLER = 0.7
 _SLOW = 61
+# Standard deviations of the blurs that a copy is compared with, pixels, and from which on it is called blurred.
+_BLURS = (0.0, 0.7, 1.2, 2.0, 3.0, 4.5)
+_BLURRED = 1.2
 
 
 class Change(StrEnum):
@@ -40,6 +43,7 @@ class Change(StrEnum):
     PASTED = "pasted"
     GREYSCALE = "greyscale"
     RECOLOURED = "recoloured"
+    BLURRED = "blurred"
     DRAWN_OVER = "drawn_over"
     REDUCED = "reduced"
 
@@ -118,7 +122,15 @@ def _colours(copy: F32, original: F32, inside: Mask) -> set[Change]:
     gap = np.abs(smooth_copy - smooth).max(2)[inside]
     if float(np.median(gap)) > _SHIFTED:
         found.add(Change.RECOLOURED)
-    left = np.abs(_high(copy - _recoloured(original, copy, inside), inside)).max(2)
+    # Where a copy is less sharp, edges differ, and nothing was drawn over them.
+    mapped = _recoloured(original, copy, inside)
+    sigma, alike = min(
+        ((sigma, _blurred(mapped, sigma)) for sigma in _BLURS),
+        key=lambda pair: float(np.abs(copy - pair[1])[inside].mean()),
+    )
+    if sigma >= _BLURRED:
+        found.add(Change.BLURRED)
+    left = np.abs(_high(copy - alike, inside)).max(2)
     drawn = ((cv2.blur(left, (3, 3)) > _DRAWN) & inside).astype(np.uint8)
     # Edges that do not quite meet are thin.
     drawn = np.asarray(cv2.morphologyEx(drawn, cv2.MORPH_OPEN, np.ones((2, 2), np.uint8)), np.uint8)
@@ -140,6 +152,10 @@ def _recoloured(original: F32, copy: F32, inside: Mask) -> F32:
         medians = [float(np.median(became[level == each])) for each in known]
         result[..., channel] = np.interp(mapped[..., channel], 16 * known, medians)
     return result
+
+
+def _blurred(picture: F32, sigma: float) -> F32:
+    return np.asarray(cv2.GaussianBlur(picture, (0, 0), sigma), np.float32) if sigma else picture
 
 
 def _high(residual: F32, inside: Mask) -> F32:

@@ -221,6 +221,7 @@ _CHANGES = {
     Change.PASTED: gettext_lazy("pasted into another picture"),
     Change.GREYSCALE: gettext_lazy("made grey"),
     Change.RECOLOURED: gettext_lazy("colours or brightness changed"),
+    Change.BLURRED: gettext_lazy("blurred or enlarged"),
     Change.DRAWN_OVER: gettext_lazy("text or something else put over it"),
     Change.REDUCED: gettext_lazy("made smaller"),
 }

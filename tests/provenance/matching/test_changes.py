@@ -5,9 +5,11 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 import pytest
+from skimage import data
 
 from provenance.images.align import align
 from provenance.images.decode import decode
@@ -62,3 +64,11 @@ def test_several_at_once() -> None:
     original = photograph("astronaut")
     edited = apply("filter_warm", apply("crop30", apply("flip", original, 1), 2), 3)
     assert named(edited, original) == [Change.MIRRORED, Change.CROPPED, Change.RECOLOURED]
+
+
+def test_a_blur_is_no_drawing() -> None:
+    picture = data.coffee()
+    copy = cv2.GaussianBlur(picture, (0, 0), 3)
+    found = align(copy, picture)
+    assert found is not None
+    assert changes(copy, picture, found) == [Change.BLURRED]
