@@ -31,6 +31,7 @@ from provenance.hashing.hasher import HASHERS
 from provenance.images.decode import decode
 from provenance.images.edits import DINOHASH_STACKS, THORN, apply
 from provenance.matching.policy import POLICIES
+from provenance.matching.verify import VERSION
 from provenance.models.copy_net import PLAIN_HASH, ROBUST_HASH, load_hash_net
 from provenance.training.apgd import Attack, collide, evade
 
@@ -317,6 +318,7 @@ def main() -> None:
         markdown=_markdown(stacks, thorn, attacks, identity, by_stack, pairs, wrong, drawn, rate),
         figures=figures,
         details={
+            "verification": VERSION,
             "queries": QUERIES,
             "registry": len(_STATE.files),
             "verified_by_stack": {stack: cell.text for stack, cell in by_stack.items()},

@@ -26,7 +26,7 @@ from benchmarks.results import QUICK, publish
 from benchmarks.stack import ROOT, Site, site
 from provenance.images.decode import decode, encode_jpeg
 from provenance.images.edits import apply
-from provenance.matching.verify import pair_model
+from provenance.matching.verify import VERSION, pair_model
 from provenance.training.pictures import DataMissing
 
 IMPORT_PICTURES = 100 if QUICK else 1000
@@ -201,7 +201,12 @@ def main() -> None:
             "pdq_recall_at_9999_all": round(table.rows["all"]["pdq alone"].share, 4),
             "verified_recall_at_9999_all": round(table.rows["all"]["verified"].share, 4),
         },
-        details={"recall": table.for_page(), "steps": checks["steps"], "upload_to_verdict_p50_s": checks["p50"]},
+        details={
+            "verification": VERSION,
+            "recall": table.for_page(),
+            "steps": checks["steps"],
+            "upload_to_verdict_p50_s": checks["p50"],
+        },
     )
 
 

@@ -18,7 +18,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from provenance.images.edits import PRESETS
-from provenance.matching.verify import pair_model
+from provenance.matching.verify import VERSION, pair_model
 from webapp.accounts.models import User
 from webapp.accounts.selectors import invitations_for
 from webapp.checks.models import Check, Verdict
@@ -116,9 +116,9 @@ def errors(request: HttpRequest) -> HttpResponse:
 def accuracy(request: HttpRequest) -> HttpResponse:
     """Show the figures of the last full benchmarks that are in the repository, or say that there are none."""
     results, hashing = _results("site"), _results("hashing")
-    if hashing and "stacks" not in hashing:
-        # Written by an earlier version of the benchmark.
-        hashing = None
+    # What was measured with an earlier verification says nothing of this one.
+    results = results if results and results.get("verification") == VERSION else None
+    hashing = hashing if hashing and hashing.get("verification") == VERSION else None
     rows = [
         {**row, "text": PRESETS[row["edit"]].text if row["edit"] in PRESETS else _("all edits above, pooled")}
         for row in (results["recall"]["rows"] if results else [])

@@ -10,8 +10,11 @@ from django.test import Client
 from django.urls import reverse
 from pytest_django import Settings
 
+from provenance.matching.verify import VERSION
+
 RESULTS = {
     "machine": "a test's machine",
+    "verification": VERSION,
     "figures": {"checks_per_s": 1.0},
     "recall": {
         "pictures": 120,
@@ -58,6 +61,18 @@ def test_it_works(settings: Settings, tmp_path: Path) -> None:
 
 
 @pytest.mark.django_db
+def test_figures_of_an_earlier_verification_are_not_shown(settings: Settings, tmp_path: Path) -> None:
+    assert "No figures yet" in shown(settings, tmp_path, {**RESULTS, "verification": "verify-v1"})
+
+
+@pytest.mark.django_db
+def test_the_figures_of_this_repository_can_be_shown() -> None:
+    response = Client().get(reverse("pages:accuracy"))
+    assert response.status_code == 200
+    assert "Beside other methods" in response.content.decode()
+
+
+@pytest.mark.django_db
 def test_without_figures_none_are_claimed(settings: Settings, tmp_path: Path) -> None:
     text = shown(settings, tmp_path, None)
     assert "No figures yet" in text
@@ -66,6 +81,7 @@ def test_without_figures_none_are_claimed(settings: Settings, tmp_path: Path) ->
 
 HASHING = {
     "machine": "another machine",
+    "verification": VERSION,
     "figures": {"impostor_pairs": 1234567},
     "queries": 60,
     "registry": 1500,
