@@ -9,6 +9,7 @@ import pytest
 from django.utils import timezone
 
 from provenance.images.align import Alignment
+from provenance.hashing.hasher import HASHERS
 from provenance.matching.policy import DESCRIPTOR_POLICY, POLICIES
 from tests.webapp.checks.conftest import Register, Submit, edited, flat, png, sample
 from tests.webapp.conftest import Cast
@@ -75,7 +76,7 @@ def test_the_figures_of_look_alikes_are_measured_and_the_theory_is_marked(
 ) -> None:
     register("calla")
     found = evidence(check_now(edited("calla", "screenshot")), "candidates")
-    assert [item.version for item in found] == [*POLICIES, DESCRIPTOR_POLICY.algorithm]
+    assert [item.version for item in found] == [*HASHERS, DESCRIPTOR_POLICY.algorithm]
     for item in found:
         data = item.data
         assert item.outcome == Outcome.NEUTRAL, "a candidate is never a match by itself"
