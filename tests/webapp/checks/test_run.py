@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from django.utils import timezone
 
-from provenance.images.align import Alignment
 from provenance.hashing.hasher import HASHERS
+from provenance.images.align import Alignment
 from provenance.matching.policy import DESCRIPTOR_POLICY, POLICIES
 from tests.webapp.checks.conftest import Register, Submit, edited, flat, png, sample
 from tests.webapp.conftest import Cast
