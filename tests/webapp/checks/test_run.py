@@ -89,7 +89,7 @@ def test_the_figures_of_look_alikes_are_measured_and_the_theory_is_marked(
         ):
             figures = data["expected_false"][name]
             assert figures["distance"] == distance
-            assert 0 <= figures["measured"] < figures["upper_bound"] < 1e-3
+            assert 0 <= figures["measured"] < figures["upper_bound"] < (1e-3 if item.version in POLICIES else 2e-2)
             # Vectors have no bits of which a theory could speak.
             assert figures.get("binomial_is_theoretical", False) == (item.version in POLICIES)
             assert figures["measured_pairs"] > 1_000_000
