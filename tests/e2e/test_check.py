@@ -41,7 +41,7 @@ def test_an_edited_copy_is_found_and_its_answer_can_be_kept(page: Page, new_cont
     assert [step["state"] for step in snapshots[-1]["steps"]] == ["done"] * len(named)
     assert [one["seq"] for one in snapshots] == sorted({one["seq"] for one in snapshots})
 
-    pair = page.locator(".evidence").filter(has_text="Side by side")
+    pair = page.locator(".evidence").filter(has_text="Side by side").first
     expect(pair).to_contain_text("Speaks for registration")
     expect(pair).to_contain_text("Overlap")
     expect(page.locator(".evidence").filter(has_text="Exact file")).to_contain_text("No registered file is the same")

@@ -102,7 +102,7 @@ def test_a_check_whose_worker_is_killed_is_done_by_the_next_and_says_everything_
     # The worker stops at the search for as long as this transaction holds the table: its evidence of the steps
     # before is committed, the rest is not.
     with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute("LOCK TABLE registry_fingerprint IN ACCESS EXCLUSIVE MODE")
+        cursor.execute("LOCK TABLE registry_descriptor IN ACCESS EXCLUSIVE MODE")
         first = start_worker()
 
         def stands_in_the_middle() -> bool:
@@ -135,7 +135,7 @@ def test_a_check_that_kills_every_worker_fails_with_a_reason(submit: Submit, sta
     check = submit(edited("calla", "screenshot"))
     Job.objects.filter(pk=check.job_id).update(failures=check.job.max_failures - 1)
     with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute("LOCK TABLE registry_fingerprint IN ACCESS EXCLUSIVE MODE")
+        cursor.execute("LOCK TABLE registry_descriptor IN ACCESS EXCLUSIVE MODE")
         worker = start_worker()
         assert within(lambda: Job.objects.get(pk=check.job_id).step == "candidates")
         kill(worker)
