@@ -25,7 +25,7 @@ class Agreement:
 
     Attributes:
         scheme_id: parameters of the encryption.
-        algorithm: of the codes, such as ``dinohash-house-v1``; codes of another are not encrypted under these keys.
+        algorithm: of the codes, such as ``dinohash-house-v2``; codes of another are not encrypted under these keys.
         tau: the largest distance that matches, in bits.
         policies: what may be asked.
         parties: the keyholders; the first leads. All of them are needed for a decryption.

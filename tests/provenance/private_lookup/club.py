@@ -20,7 +20,7 @@ from provenance.private_lookup.joint_keys import read_keys
 from provenance.private_lookup.parties import Keyholder
 from provenance.private_lookup.registry import Registry
 
-ALGORITHM = "dinohash-house-v1"
+ALGORITHM = "dinohash-house-v2"
 TAU = 24
 PASSPHRASES = {"archive": "correct horse", "museum": "battery staple"}
 

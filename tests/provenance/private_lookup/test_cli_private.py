@@ -105,7 +105,7 @@ def test_keyholders_are_made_and_agree_and_take_part(club: Club, tmp_path: Path,
     call("catalogue", "identity", tmp_path / "holder", "holder")
     parties = [part for name in ("one", "other") for part in ("--party", tmp_path / name / "identity.json")]
     written = [tmp_path / "agreement.json", *parties, "--holder", tmp_path / "holder" / "identity.json"]
-    call("catalogue", "agreement", *written, "--algorithm", "dinohash-house-v1")
+    call("catalogue", "agreement", *written, "--algorithm", "dinohash-house-v2")
     done = call("keyholder", "agree", tmp_path / "other", tmp_path / "agreement.json", passphrase="other")
     assert done.stdout.startswith("other has agreed to")
     generate = ["keyholder", "generate", tmp_path / "other", tmp_path / "exchange", "--no-wait"]
@@ -141,7 +141,7 @@ def test_agreements_say_what_chance_does(club: Club, tmp_path: Path) -> None:
     assert (made.scheme_id, made.algorithm, made.tau, made.policies) == ("bgv-v1-256", "pdq-v1", 32, (Policy.BIT,))
     assert "95 % bound" in done.stdout
     assert "too many" not in done.stdout
-    done = call("catalogue", "agreement", tmp_path / "b", *common, "--algorithm", "dinohash-house-v1", "--tau", 24)
+    done = call("catalogue", "agreement", tmp_path / "b", *common, "--algorithm", "dinohash-house-v2", "--tau", 24)
     assert "too many for an answer that nothing verifies" in done.stdout
     call("catalogue", "agreement", tmp_path / "c", *common, "--algorithm", "phash-v1", status=2)
     call("catalogue", "agreement", tmp_path / "c", *common, "--tau", 33, status=2)

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from provenance.images.decode import encode_jpeg
-from provenance.models.copy_net import new_hash_net
+from provenance.models.copy_net import PLAIN_HASH, new_hash_net
 from provenance.models.errors import ModelCorrupt
 from provenance.training import robust_hash
 from provenance.training.artwork_pictures import ARCHIVES
@@ -152,7 +152,7 @@ def test_a_checkpoint_of_something_else_is_refused(tmp_path: Path) -> None:
 def house(tmp_path: Path) -> Path:
     """A file of the house net: its real architecture, random weights, halves."""
     torch.manual_seed(0)
-    net = new_hash_net()
+    net = new_hash_net(PLAIN_HASH)
     net.components = torch.linalg.qr(torch.randn(net.width, net.width))[0][: net.bits].contiguous()
     file = tmp_path / "house.safetensors"
     save_file({k: t.half() if t.is_floating_point() else t for k, t in net.state_dict().items()}, file)
@@ -192,11 +192,11 @@ def test_one_command_trains_the_house_net(house: Path, tmp_path: Path, monkeypat
     words = f"robust_hash {work} --net dinohash-house-v1 --start {house} --steps 2 --batch 2 --iterations 1 --warm-up 0"
     monkeypatch.setattr(sys, "argv", words.split())
     robust_hash.main()
-    state, before = load_file(work / "robust-house.safetensors"), load_file(house)
+    state, before = load_file(work / "robust-dinohash-house-v1.safetensors"), load_file(house)
     assert state.keys() == before.keys()
     assert torch.equal(state["components"], before["components"].float())
     assert not torch.equal(state["backbone.project.weight"], before["backbone.project.weight"].float())
-    assert torch.load(work / "robust-house.pt", weights_only=True)["step"] == 2
+    assert torch.load(work / "robust-dinohash-house-v1.pt", weights_only=True)["step"] == 2
 
 
 def test_a_file_of_another_net_is_refused(tmp_path: Path) -> None:
