@@ -73,7 +73,7 @@ def sockets(club: Club, home: Path) -> Iterator[list[object]]:
             process.wait()
 
 
-def test_from_pictures_to_an_answer(home: Path, options: list[object]) -> None:
+def test_from_pictures_to_an_answer(home: Path, options: list[object], request: pytest.FixtureRequest) -> None:
     holder = ["--into", home / "catalogue", *options, "--identity", home / "holder"]
     (home / "pictures" / "text.jpg").write_text("no picture")
     done = call("catalogue", "encrypt", home / "pictures", *holder, status=2)
@@ -82,8 +82,8 @@ def test_from_pictures_to_an_answer(home: Path, options: list[object]) -> None:
     (home / "pictures" / "text.jpg").unlink()
     assert "0 entries encrypted, 3 in all, state 1" in call("catalogue", "encrypt", home / "pictures", *holder).stdout
 
-
-def test_an_answer(home: Path, options: list[object], sockets: list[object]) -> None:
+    # Keyholders serve a catalogue that is there.
+    sockets: list[object] = request.getfixturevalue("sockets")
     agreement = options[:2]
     call("catalogue", "offer", home / "catalogue", *agreement, *sockets)
     asker = ["--catalogue", home / "catalogue", *options, "--identity", home / "client", *sockets]
