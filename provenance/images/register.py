@@ -33,7 +33,7 @@ _SCALES = tuple(1.25 * 1.09**-step for step in range(16))
 _LEAST_SIDE = 20
 # So far, in coarse pixels, the query may reach beyond the reference.
 _BEYOND = 16
-# A place that correlates less is not worth refining: of true copies under every preset none was below.
+# A place that correlates less is not worth refining: of 41 copies that key points did not find none was below 0.39.
 _LEAST_CORRELATION = 0.3
 # A picture whose band deviates less has nothing to go by, grey levels.
 _PLAIN = 1.0
