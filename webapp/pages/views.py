@@ -141,6 +141,9 @@ def accuracy(request: HttpRequest) -> HttpResponse:
         "hashing": hashing,
         "tables": tables,
         "has_curve": _curve().is_file(),
+        "stacks": [
+            (PRESETS[stack].text, found) for stack, found in (hashing["verified_by_stack"] if hashing else {}).items()
+        ],
         "model": pair_model(),
     }
     return render(request, "pages/accuracy.html", context)

@@ -103,7 +103,7 @@ def test_other_methods_and_attacks_are_shown(settings: Settings, tmp_path: Path)
         "NeuralHash",
         "98.3 (91.1-99.7)",
         "0.710 of the bits",
-        "0.25 of the pictures",
+        "a share of 0.25 of the pictures",
         "0 of those pairs",
     ):
         assert words in text
