@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from provenance.images.align import grey_of, resize_map, warp
+from provenance.images.align import correlation, grey_of, resize_map, warp
 from provenance.images.register import band, reduced_to
 
 RGB = npt.NDArray[np.uint8]
@@ -112,14 +112,6 @@ def agreement(query: RGB, reference: RGB, homography: F64) -> Agreement | None:
         query=_only(drawn, mask)[box],
         reference=_only(small, mask)[box],
     )
-
-
-def correlation(one: npt.NDArray[np.generic], other: npt.NDArray[np.generic]) -> float:
-    """Return the zero-mean normalised cross-correlation of equal numbers of values, -1..1; 0 where one is constant."""
-    a, b = one.astype(np.float64).ravel(), other.astype(np.float64).ravel()
-    a, b = a - a.mean(), b - b.mean()
-    energy = float(np.sqrt((a @ a) * (b @ b)))
-    return float(np.clip(a @ b / energy, -1.0, 1.0)) if energy > 1e-6 else 0.0
 
 
 def _blocks(one: F32, other: F32, inside: Mask) -> F64:

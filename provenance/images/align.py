@@ -349,15 +349,19 @@ def _similarity(query: Grey, reference: Grey, matrix: F64) -> float:
     size = max(1, round(width * scale)), max(1, round(height * scale))
     small = resized(reference, size)
     warped, mask = warp(query, resize_map(size[0] / width, size[1] / height) @ matrix, size)
-    a, b = warped[mask].astype(np.float64), small[mask].astype(np.float64)
-    if len(a) < 2:
+    a, b = warped[mask], small[mask]
+    # Less than one grey level of deviation on either side is a flat area: correlation means nothing there.
+    if len(a) < 2 or min(a.std(), b.std()) < 1:
         return 0.0
+    return correlation(a, b)
+
+
+def correlation(one: npt.NDArray[np.generic], other: npt.NDArray[np.generic]) -> float:
+    """Return the zero-mean normalised cross-correlation of equal numbers of values, -1..1; 0 where one is constant."""
+    a, b = one.astype(np.float64).ravel(), other.astype(np.float64).ravel()
     a, b = a - a.mean(), b - b.mean()
     energy = float(np.sqrt((a @ a) * (b @ b)))
-    # Less than one grey level of deviation on either side is a flat area: correlation means nothing there.
-    if min(a @ a, b @ b) < len(a):
-        return 0.0
-    return float(np.clip(a @ b / energy, -1.0, 1.0))
+    return float(np.clip(a @ b / energy, -1.0, 1.0)) if energy > 1e-6 else 0.0
 
 
 def warp(picture: RGB, matrix: F64, size: tuple[int, int]) -> tuple[RGB, Mask]:

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from skimage import data
 
-from provenance.images.agreement import agreement, correlation, stretch_of
+from provenance.images.agreement import agreement, stretch_of
+from provenance.images.align import correlation
 from provenance.images.edits import apply
 from provenance.images.register import register, without_border
 
