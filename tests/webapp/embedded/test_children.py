@@ -157,6 +157,7 @@ def test_what_a_killed_launcher_left_is_found_and_ended(tmp_path):
     assert alive(helper)
     # Even with the leader of the group dead, the helper is found.
     os.kill(parent, signal.SIGKILL)
+    assert within(10, lambda: not alive(parent))
     assert end_orphans(tmp_path / "another site", grace=0.2) == 0
     assert alive(helper)
     assert end_orphans(tmp_path, grace=0.2) == 1

@@ -19,6 +19,7 @@ from django.db import connection, transaction
 from django.urls import reverse
 
 from provenance.hashing.code import HashCode
+from provenance.matching.scan import CodeTable
 from tests.index_cases import Backend, every_case, flipped, random_codes
 from tests.webapp.conftest import Cast
 from tests.webapp.registry.test_search import make_works, random_ids
@@ -291,7 +292,7 @@ def test_what_does_not_fit_is_searched_in_sql(
     cast: Cast, index: ResidentIndex, settings: LazySettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ids, codes = works_with_codes(cast, 10)
-    row = BITS // 8 + 8
+    row = CodeTable.row_bytes(BITS)
     settings.SEARCH_MEMORY_BYTES = 10 * row
     assert found(index, codes[0]) == [ids[0]]
     assert index.bytes_used == 10 * row
