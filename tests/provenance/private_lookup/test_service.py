@@ -45,10 +45,18 @@ class Served:
 
     def wait(self) -> None:
         deadline = time.monotonic() + 120
-        while not self.at.exists():
+        while not self._answers():
             assert self.process.poll() is None
             assert time.monotonic() < deadline
             time.sleep(0.05)
+
+    def _answers(self) -> bool:
+        try:
+            with socket.socket(socket.AF_UNIX) as connection:
+                connection.connect(str(self.at))
+        except OSError:
+            return False
+        return True
 
     def kill(self) -> None:
         self.process.kill()
