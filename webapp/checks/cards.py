@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from django.template.defaultfilters import filesizeformat
@@ -33,7 +33,7 @@ class Card:
     Attributes:
         outcome: of the evidence, a class of the card; ``badge`` is the class of its words.
         facts: label and value, in order.
-        meaning: what this kind of evidence can and cannot say.
+        meaning: what this kind of evidence can and cannot say; empty on all but the first of a kind in a list.
         work: the registered work that it is about, while it is registered.
         picture: whether this person may see that work's picture; ``compare``: whether the two can be laid over
             each other, on the page of the pair with this ``ordinal``.
@@ -72,13 +72,23 @@ def cards_of(seen: SeenCheck, user: Viewer) -> Cards:
     # What speaks for registration comes first, and what the picture is last.
     order = {Outcome.FOR: 0, Outcome.LEANS: 1}
     cards.main.sort(key=lambda card: (order.get(Outcome(card.outcome), 2), _ORDER.index(card.kind)))
-    return cards
+    return Cards(_explained_once(cards.main), _explained_once(cards.aside))
+
+
+def _explained_once(cards: list[Card]) -> list[Card]:
+    return [
+        replace(card, meaning="") if any(card.kind == before.kind for before in cards[:place]) else card
+        for place, card in enumerate(cards)
+    ]
 
 
 def _card(evidence: Evidence, seen: SeenCheck, user: Viewer) -> Card:
     title, facts, meaning = _CONTENT[EvidenceKind(evidence.kind)](evidence.data)
     work = evidence.work if evidence.work is not None and evidence.work.deleted_at is None else None
     picture = work_picture_visible(work=work, user=user)
+    if work is not None and picture:
+        said = ((_("Made by, as registered"), work.creator), (_("Licence, as registered"), work.licence))
+        facts[2:2] = [(label, value) for label, value in said if value]
     return Card(
         kind=EvidenceKind(evidence.kind),
         title=title,
@@ -222,6 +232,7 @@ _CHANGES = {
     Change.GREYSCALE: gettext_lazy("made grey"),
     Change.RECOLOURED: gettext_lazy("colours or brightness changed"),
     Change.BLURRED: gettext_lazy("blurred or enlarged"),
+    Change.NOISY: gettext_lazy("noise added"),
     Change.DRAWN_OVER: gettext_lazy("text or something else put over it"),
     Change.REDUCED: gettext_lazy("made smaller"),
 }
@@ -310,7 +321,7 @@ def _review(data: dict[str, Any]) -> Content:
 
 def _work_facts(data: dict[str, Any]) -> list[tuple[str, str]]:
     work = data["work"]
-    return [(_("Registered as"), _("“%(title)s” by %(owner)s") % {"title": work["title"], "owner": work["owner"]})]
+    return [(_("Registered as"), f"“{work['title']}”"), (_("Registered by"), work["owner"])]
 
 
 def how_often(expected: float) -> str:

@@ -112,7 +112,7 @@ def test_a_record_only_work_is_named_and_its_picture_is_for_its_members(
     thumb = reverse("registry:work-image", args=[work.pk, "thumb"])
     for who in EVERYBODY:
         html = cast.client(who).get(address("detail", check.pk)).content.decode()
-        assert "“calla” by Elsewhere" in html
+        assert "“calla” (registered by Elsewhere)" in html
         assert (thumb in html) == (who in ("outsider", "reviewer", "superuser"))
     nobody = only()
     assert statuses(cast, lambda client: client.get(address("compare", check.pk, 0))) == nobody
