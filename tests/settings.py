@@ -18,7 +18,8 @@ DATABASES["default"]["TEST"] = {"NAME": DATABASE}
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
 STORAGES = {**STORAGES, "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}}
-SERVESTATIC_USE_FINDERS = True
+# Static files are listed anew for every client, and only the tests of a whole site ask for them.
+SERVESTATIC_USE_STATIC_ROOT = False
 CHECKS_PER_HOUR_VISITOR = CHECKS_PER_HOUR_USER = 100_000
 Q_CLUSTER = {**Q_CLUSTER, "workers": 1}
 MEDIA_ROOT = Path(os.environ["PROVENANCE_HOME"]) / "media"
