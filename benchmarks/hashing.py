@@ -147,9 +147,9 @@ def stack_table(answers: list[Answer]) -> tuple[Table, dict[str, dict[str, float
             accuracy.append(1 - genuine.mean() / peer.most)
             found.append([cell.share for cell in cells])
             equal = f"{accuracy[-1]:.3f}" if peer.bits else "-"
-            binomial = f"{chance_fpr(peer.bits, cuts[-1]):.1e}" if peer.bits else "-"
+            binomial = f"{chance_fpr(peer.bits, cuts[-1]):.1e}" if peer.bits and cuts[-1] >= 0 else "-"
             found_cells = [cell.text for cell in cells]
-            threshold = f"{cuts[-1]} of {peer.most}"
+            threshold = f"{cuts[-1]} of {peer.most}" if cuts[-1] >= 0 else "none"
             rows.append([name, stack.removeprefix("dinohash_"), equal, *found_cells, threshold, binomial])
         means[name] = {
             "bit_accuracy": float(np.mean(accuracy)),
@@ -191,7 +191,7 @@ def draw_roc(answers: list[Answer]) -> bool:
     except ImportError:
         return False
     asked = [answer for answer in answers if answer.edit in DINOHASH_STACKS]
-    figure, axes = pyplot.subplots(figsize=(6.4, 4.2), layout="constrained")
+    figure, axes = pyplot.subplots(figsize=(8, 4.2), layout="constrained")
     for name, peer in peers().items():
         genuine = np.bincount([answer.genuine[name] for answer in asked], minlength=peer.most + 1).cumsum()
         strangers = np.sum([answer.strangers[name] for answer in asked], axis=0)
@@ -205,7 +205,7 @@ def draw_roc(answers: list[Answer]) -> bool:
         ylabel="true positive rate",
     )
     axes.grid(alpha=0.3)
-    axes.legend(frameon=False)
+    figure.legend(loc="outside right center", frameon=False)
     figure.savefig(FOLDER / "results" / "hashing_roc.png", dpi=120)
     return True
 

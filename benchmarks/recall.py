@@ -28,14 +28,12 @@ from provenance.hashing.hasher import HASHERS
 from provenance.images.align import align_features
 from provenance.images.decode import decode
 from provenance.images.edits import SITE, THORN, apply
-from provenance.matching.policy import DESCRIPTOR_POLICY, POLICIES, Policy
+from provenance.matching.policy import ALWAYS_VERIFIED, DESCRIPTOR_POLICY, MOST_VERIFIED, POLICIES, Policy
 from provenance.matching.verify import Described, PairKind, described, verify_described
 from provenance.training.pictures import Part, encoded_pictures, part_of
 
 PRESETS: tuple[str, ...] = tuple(dict.fromkeys((*THORN, *SITE)))
 PRECISION = 0.9999
-# As webapp.checks.candidates has them.
-MOST_VERIFIED, ALWAYS_VERIFIED = 20, 5
 
 Codes = npt.NDArray[np.uint64]
 

@@ -31,7 +31,7 @@ _SLOW = 61
 # Standard deviations of the blurs that a copy is compared with, pixels, and from which on it is called blurred.
 _BLURS = (0.0, 0.7, 1.2, 2.0, 3.0, 4.5)
 _BLURRED = 1.2
-# Of sample pictures, compression to JPEG quality 5 leaves up to 2.3 grey levels of noise, and noise of 10 % at least 3.7.
+# Compression of sample pictures to JPEG quality 5 leaves noise of up to 2.3 grey levels; noise of 10 % at least 3.7.
 _NOISE, _NOISE_OF_TEXTURE = 3.5, 0.6
 _NOISE_KERNEL = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
 
@@ -132,7 +132,7 @@ def _colours(copy: F32, original: F32, inside: Mask) -> set[Change]:
         ((sigma, _blurred(mapped, sigma)) for sigma in _BLURS),
         key=lambda pair: float(np.abs(copy - pair[1])[inside].mean()),
     )
-    # What compression takes from a busy texture, such as grass, is as strong as noise, but not as strong as the texture.
+    # What compression takes from a busy texture, such as grass, is as strong as noise, but weaker than the texture.
     if _noise(copy - alike, inside) > max(_NOISE, _NOISE_OF_TEXTURE * _noise(original, inside)):
         found.add(Change.NOISY)
     # Of a noisy picture sharpness cannot be told.

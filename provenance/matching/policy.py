@@ -27,6 +27,10 @@ CANDIDATE_RATE = 1e-4
 NEAR_RATE = 1e-6
 # The nearest few are looked at, wherever they lie: heavy edits put a copy no nearer than every hundredth stranger.
 DESCRIPTOR_CANDIDATE_RATE = 1e-2
+# So many are laid over the picture at most, the nearest first, and these in any case: each costs a quarter of a second.
+# Once one is a match, of those after them only what is near by itself is looked at, such as further registrations.
+MOST_VERIFIED = 20
+ALWAYS_VERIFIED = 5
 
 
 @dataclass(frozen=True)

@@ -13,16 +13,19 @@ from django.utils.translation import gettext_lazy, ngettext
 from provenance.hashing.descriptor import DESCRIPTOR, QUERY_VIEWS
 from provenance.hashing.dihedral import TRANSFORMS
 from provenance.matching.index import Candidate
-from provenance.matching.policy import DESCRIPTOR_POLICY, POLICIES, ExpectedFalseCandidates, FalseMatchRate, Policy
+from provenance.matching.policy import (
+    DESCRIPTOR_POLICY,
+    MOST_VERIFIED,
+    POLICIES,
+    ExpectedFalseCandidates,
+    FalseMatchRate,
+    Policy,
+)
 from webapp.checks.context import Context, EvidenceDraft, Near, Suspect
 from webapp.checks.models import EvidenceKind, Outcome
 from webapp.registry.descriptors import works_like
 from webapp.registry.search import registry_index
 
-# So many are laid over the picture at most, the nearest first, and these in any case: each costs a quarter of a second.
-# Once one is a match, of those after them only what is near by itself is looked at, such as further registrations.
-MOST_VERIFIED = 20
-ALWAYS_VERIFIED = 5
 # Past this many look-alikes, of which a plain picture may have thousands, nobody is helped by one more.
 MOST_FOUND = 1000
 # The descriptor puts copies first: past these there is hardly one.

@@ -16,9 +16,10 @@ from django.utils.translation import gettext_lazy
 from provenance.images.align import Alignment
 from provenance.images.decode import DecodeError, Limits, decode, memory_limit
 from provenance.matching.changes import changes
+from provenance.matching.policy import ALWAYS_VERIFIED, MOST_VERIFIED
 from provenance.matching.verify import VERSION, Overlay, PairKind, described, pair_model, verify_described
 from webapp import files
-from webapp.checks.candidates import ALWAYS_VERIFIED, MOST_VERIFIED, near_figures
+from webapp.checks.candidates import near_figures
 from webapp.checks.context import Context, EvidenceDraft, Pair
 from webapp.checks.figures import work_figures, work_named
 from webapp.checks.models import Check, EvidenceKind, Outcome
