@@ -225,11 +225,14 @@ def look_up(edited: npt.NDArray[np.uint8]) -> tuple[dict[str, npt.NDArray[np.uin
         _note(rarity, near, DESCRIPTOR_POLICY, least_distances(vectors, _STATE.descriptors))
     query = described(edited)
     verified: list[int] = []
+    explained = False
     ranked = sorted(rarity, key=lambda index: (rarity[index], index))[:MOST_VERIFIED]
     for ordinal, index in enumerate(ranked):
-        if ordinal >= ALWAYS_VERIFIED and index not in near and verified:
+        if ordinal >= ALWAYS_VERIFIED and index not in near and explained:
             continue
-        if verify_described(query, _registered(index)).kind == PairKind.VERIFIED:
+        verdict = verify_described(query, _registered(index))
+        explained |= verdict.explains_query
+        if verdict.kind == PairKind.VERIFIED:
             verified.append(index)
     return distances, verified
 

@@ -7,8 +7,8 @@ from tests.server import DATABASE, RUN_HOME, SERVER_HOME
 
 # Set before the site's settings read it: tests never touch a real site's files.
 os.environ.setdefault("PROVENANCE_HOME", str(RUN_HOME))
-# Tests run in as many processes as there are cores: threads beside them would only wait for each other. Set before torch
-# is loaded, which reads it then.
+# Tests run in as many processes as there are cores: threads beside them would only wait for each other. Torch reads it
+# when it is loaded.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from webapp.embedded.postgres import socket_directory

@@ -11,6 +11,7 @@ from django.utils.translation import gettext_lazy, ngettext
 
 from provenance.matching.changes import Change
 from provenance.matching.policy import POLICIES
+from provenance.matching.verify import PairKind
 from webapp.checks.models import Evidence, EvidenceKind, Outcome
 from webapp.checks.selectors import SeenCheck, Viewer, evidence_of, work_picture_visible
 from webapp.checks.storage import has_renditions
@@ -241,16 +242,15 @@ _CHANGES = {
 def _pair(data: dict[str, Any]) -> Content:
     facts = _work_facts(data)
     if "probability" in data:
-        facts.append(
-            (
-                _("Probability of a copy"),
-                _("%(percent)s; from %(least)s on it counts as a match")
-                % {
-                    "percent": _percent(data["probability"]),
-                    "least": _percent(data["thresholds"]["verified"]),
-                },
-            )
+        least = data["thresholds"]["verified"]
+        held_back = data["probability"] >= least and data["verdict"] != PairKind.VERIFIED
+        sentence = (
+            _("%(percent)s by its figures, but held back: only a part of what overlaps agrees, or colours do not")
+            if held_back
+            else _("%(percent)s; from %(least)s on it counts as a match")
         )
+        percents = {"percent": _percent(data["probability"]), "least": _percent(least)}
+        facts.append((_("Probability of a copy"), sentence % percents))
     if "inliers" in data:
         facts += [
             (

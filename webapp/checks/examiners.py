@@ -24,7 +24,7 @@ from webapp.jobs.processors import take_share_of_processors
 from webapp.registry.fingerprints import hashers_searched
 from webapp.registry.selectors import works_exact
 
-__all__ = ["EXAMINERS", "Context", "EvidenceDraft", "Examiner", "limits", "steps", "work_figures"]
+__all__ = ["EXAMINERS", "Context", "EvidenceDraft", "Examiner", "limits", "steps"]
 
 PREVIEW_SIDE = 1600
 _MOST_EXACT = 20

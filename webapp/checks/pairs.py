@@ -36,10 +36,6 @@ _OUTCOMES = {
     PairKind.UNDECIDABLE: Outcome.NEUTRAL,
 }
 
-
-# Part of the picture asked about; the rest may be a frame, but not another work.
-_ALL_OF_IT = 0.85
-
 REJECTIONS: list[Callable[[Check], set[uuid.UUID]]] = []
 """What later apps know of works that people found not to be in a check's picture."""
 
@@ -85,11 +81,7 @@ class VerifyPairs:
 def _explained(context: Context, rejected: set[uuid.UUID]) -> bool:
     """Whether one registered work that nobody rejected is all, or nearly all, that the picture shows."""
     return any(
-        pair.verdict is not None
-        and pair.verdict.kind == PairKind.VERIFIED
-        and pair.verdict.alignment is not None
-        and pair.verdict.alignment.overlap_query >= _ALL_OF_IT
-        and pair.work.pk not in rejected
+        pair.verdict is not None and pair.verdict.explains_query and pair.work.pk not in rejected
         for pair in context.pairs
     )
 
