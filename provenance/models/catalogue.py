@@ -99,7 +99,7 @@ MODELS: dict[str, Model] = {
         ),
         Model(
             name="robust-hash",
-            purpose="dinohash-house-v2: a picture and its edited or attacked copies get nearly the same bits",
+            purpose="dinohash-house-v2: a picture and its edited copies get nearly the same bits",
             architecture="EfficientNet-Lite0, generalised-mean pooling, 256 numbers and 96 bits",
             licence="see robust-hash.md beside the file",
             origin="trained for this package by provenance.training.copy_detection",
