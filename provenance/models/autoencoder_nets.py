@@ -63,7 +63,7 @@ class Architecture:
 
 
 class Latent(NamedTuple):
-    """What an encoder says of a batch: means ``[B, bits]``, and log variances of the same shape if it is variational."""
+    """What an encoder says of a batch: means ``[B, bits]``, and if it is variational log variances of that shape."""
 
     mean: Tensor
     log_variance: Tensor | None
@@ -116,7 +116,7 @@ class Autoencoder(nn.Module):
         if log_variance is None:
             return error
         mean, log_variance = mean.float(), log_variance.float()
-        divergence = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(1).mean()
+        divergence: Tensor = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(1).mean()
         return error + divergence
 
 

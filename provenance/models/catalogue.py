@@ -106,6 +106,22 @@ MODELS: dict[str, Model] = {
             file="robust-hash.safetensors",
         ),
         Model(
+            name="con-vae-64",
+            purpose="con-vae-64-v1: the published deep hash of 64 bits, with reconstruction",
+            architecture="Con-VAE of convolutions, grey 128 pixels, 64 numbers",
+            licence="see con-vae-64.md beside the file",
+            origin="trained for this package by provenance.training.deephash",
+            file="con-vae-64.safetensors",
+        ),
+        Model(
+            name="edit-hash-64",
+            purpose="edit-hash-64-v1: 64 bits that edits leave as they are; needs robust-hash",
+            architecture="one layer over the features of robust-hash",
+            licence="see edit-hash-64.md beside the file",
+            origin="trained for this package by provenance.training.edit_hash",
+            file="edit-hash-64.safetensors",
+        ),
+        Model(
             name="vqgan-f16-16384",
             purpose="paints artworks, published tier",
             architecture="VQGAN, f = 16, 16,384 codes of 256 numbers, ImageNet",

@@ -36,9 +36,10 @@ from provenance.training.pictures import Part
 RGB = npt.NDArray[np.uint8]
 
 COPIES = 3
+CACHE = "edit-hash"
 PAIRS = 512
 RATE = 2e-3
-ENTROPY_WEIGHT, DECORRELATION_WEIGHT = 1.0, 20.0
+ENTROPY_WEIGHT, DECORRELATION_WEIGHT = 5.0, 20.0
 _EXTRACTED = 64
 
 
@@ -75,6 +76,11 @@ def features(net: EditHash, pictures: Pictures, part: Part, cache: Path) -> Tens
             torch.save(torch.stack(seen), file)
         found.append(torch.load(file, weights_only=True))
     return torch.cat(found, 1)
+
+
+def tune_features(net: EditHash, pictures: Pictures, work: Path) -> Tensor:
+    """Return :func:`features` of the tuning pictures."""
+    return features(net, pictures, Part.TUNE, work / CACHE)
 
 
 def _copy(
@@ -153,9 +159,10 @@ def main() -> None:
     cv2.setNumThreads(0)
     net = EditHash(load_hash_net(ROBUST_HASH)).eval()
     pictures = load_pictures(arguments.work / "pictures")
-    seen = features(net, pictures, Part.TRAIN, arguments.work / "edit-hash")
-    train(net, seen, features(net, pictures, Part.TUNE, arguments.work / "edit-hash"), arguments.steps)
-    torch.save({"head": net.head.state_dict(), "threshold": net.threshold}, arguments.work / "edit-hash.pt")
+    seen = features(net, pictures, Part.TRAIN, arguments.work / CACHE)
+    train(net, seen, tune_features(net, pictures, arguments.work), arguments.steps)
+    trained = {"head": net.head.state_dict(), "threshold": net.threshold, "steps": arguments.steps}
+    torch.save(trained, arguments.work / "edit-hash.pt")
 
 
 if __name__ == "__main__":
