@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import json
 import os
+import tarfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -23,17 +26,17 @@ from provenance.hashing.dinohash import squared
 from provenance.images.decode import decode
 from provenance.models.autoencoder_nets import Architecture, load_autoencoder
 from provenance.training.deephash import Epoch, Trainer, pictures_of, train_here
-from provenance.training.deephash_pictures import CIFAR_SIDE, PHOTOGRAPHS, SIDE
-from provenance.training.pictures import encoded_pictures
+from provenance.training.deephash_pictures import CIFAR, CIFAR_SIDE, PHOTOGRAPHS, SIDE, GreyPictures
+from provenance.training.pictures import data_folder, encoded_pictures
 
 WORK = Path(os.environ.get("PROVENANCE_DEEPHASH") or user_cache_path("provenance") / "deephash")
 if QUICK:
     WORK = WORK / "quick"
-SCALES = {"ae": 0.375, "res-ae": 0.375, "con-vae": 0.375, "vte": 0.25}
+SCALES = {"ae": 0.375, "res-ae": 0.375, "con-vae": 0.375, "vte": 0.125}
 # What a core does in well under an hour; the paper has 2,000 epochs at scale 1.
 EPOCHS = {
-    "photographs": {"ae": 3, "res-ae": 3, "con-vae": 3, "vte": 2},
-    "cifar": {"ae": 4, "res-ae": 4, "con-vae": 4, "vte": 1},
+    "photographs": {"ae": 2, "res-ae": 2, "con-vae": 2, "vte": 1},
+    "cifar": {"ae": 3, "res-ae": 3, "con-vae": 3, "vte": 1},
 }
 SHIPPED_EPOCHS = {64: 10, 128: 9}
 # A toy, so that a small sample takes seconds.
@@ -67,8 +70,7 @@ def registry() -> Registry:
         (f"{archive.removesuffix('.tar')}/{name}", data)
         for archive in PHOTOGRAPHS
         for held_out in (False, True)
-        for number, (name, data) in enumerate(encoded_pictures(archive, held_out=held_out))
-        if not QUICK or number < 150
+        for name, data in islice(encoded_pictures(archive, held_out=held_out), 80 if QUICK else None)
     ]
     if not names_file.exists():
         WORK.mkdir(parents=True, exist_ok=True)
@@ -94,6 +96,30 @@ def registry() -> Registry:
     )
 
 
+@cache
+def _files(archive: str) -> list[tuple[str, bytes]]:
+    with tarfile.open(data_folder() / archive) as tar:
+        handles = ((member.name, tar.extractfile(member)) for member in tar if member.isfile())
+        return [(name, handle.read()) for name, handle in handles if handle is not None]
+
+
+def some_pictures(archive: str, most: int, wanted: Callable[[str], bool]) -> list[tuple[str, U8]]:
+    """Return evenly chosen pictures of an archive, uint8 ``[H, W, 3]``, with their names."""
+    files = [(name, data) for name, data in _files(archive) if wanted(name)]
+    chosen = [files[int(i)] for i in np.linspace(0, len(files) - 1, min(most, len(files)))]
+    return [(name, decode(data).pixels) for name, data in chosen]
+
+
+def _quick_pictures(source: str) -> tuple[GreyPictures, npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    if source == "photographs":
+        known = registry()
+        found = GreyPictures(known.names, known.levels)
+    else:
+        some = some_pictures(CIFAR, _QUICK_PICTURES, lambda name: name.startswith("test/"))
+        found = GreyPictures([name for name, _ in some], np.stack([grey(each, CIFAR_SIDE) for _, each in some]))
+    return found, np.arange(min(_QUICK_PICTURES, len(found.names))), np.empty(0, np.int64)
+
+
 def autoencoder(kind: str, bits: int, source: str) -> AutoencoderHash:
     """Return a trained net as a hash: the shipped one, the one that lies in :data:`WORK`, or one trained now."""
     shipped = DEEP_HASHES.get(f"{kind}-{bits}-v1")
@@ -103,9 +129,7 @@ def autoencoder(kind: str, bits: int, source: str) -> AutoencoderHash:
     stem = WORK / f"{source}-{kind}-{bits}"
     file = stem.with_suffix(".safetensors")
     if not file.exists():
-        found, train, tune = pictures_of(source, WORK / "pictures")
-        if QUICK:
-            train, tune = train[:_QUICK_PICTURES], tune[:64]
+        found, train, tune = _quick_pictures(source) if QUICK else pictures_of(source, WORK / "pictures")
         architecture = Architecture(
             kind,
             bits,

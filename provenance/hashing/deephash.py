@@ -113,7 +113,7 @@ def _shipped_autoencoder(model: str) -> Autoencoder:
 EDIT_HASH = EditHash64()
 _SHIPPED: tuple[DeepHash, ...] = (
     EDIT_HASH,
-    *(AutoencoderHash(f"con-vae-{n}-v1", n, partial(_shipped_autoencoder, f"con-vae-{n}")) for n in (64,)),
+    *(AutoencoderHash(f"con-vae-{n}-v1", n, partial(_shipped_autoencoder, f"con-vae-{n}")) for n in (64, 128)),
 )
 DEEP_HASHES: dict[str, DeepHash] = {each.algorithm: each for each in _SHIPPED}
 

@@ -114,6 +114,14 @@ MODELS: dict[str, Model] = {
             file="con-vae-64.safetensors",
         ),
         Model(
+            name="con-vae-128",
+            purpose="con-vae-128-v1: the published deep hash of 128 bits, with reconstruction",
+            architecture="Con-VAE of convolutions, grey 128 pixels, 128 numbers",
+            licence="see con-vae-128.md beside the file",
+            origin="trained for this package by provenance.training.deephash",
+            file="con-vae-128.safetensors",
+        ),
+        Model(
             name="edit-hash-64",
             purpose="edit-hash-64-v1: 64 bits that edits leave as they are; needs robust-hash",
             architecture="one layer over the features of robust-hash",

@@ -14,6 +14,7 @@ from webapp.deephash.services import models_of
 SHIPPED = (
     ("edit-hash-64-v1", _("Edit hash, 64 bits: survives rotations, crops, noise and mirroring")),
     ("con-vae-64-v1", _("Con-VAE, 64 bits: the published method, with reconstruction")),
+    ("con-vae-128-v1", _("Con-VAE, 128 bits: the published method, with reconstruction")),
 )
 
 

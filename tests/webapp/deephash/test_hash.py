@@ -74,12 +74,12 @@ def test_it_works(cast: Cast, pictures: Catalogue) -> None:
 
 
 def test_the_table_holds_what_the_hash_gives(cast: Cast, pictures: Catalogue) -> None:
-    choose(cast, pictures, "con-vae-64-v1")
+    choose(cast, pictures, "con-vae-128-v1")
     for seed in (1, 2, 3):
-        codes, features = DEEP_HASHES["con-vae-64-v1"].encode([pixels_of(seed)])
+        codes, features = DEEP_HASHES["con-vae-128-v1"].encode([pixels_of(seed)])
         row = DeepCode.objects.get(work__title=str(seed))
-        assert str(row.code64) == bits_of(codes[0])
-        assert np.allclose(row.feature.to_numpy(), features[0], atol=1e-2)
+        assert str(row.code128) == bits_of(codes[0])
+        assert np.allclose(row.feature.to_list(), features[0], atol=1e-2)
 
 
 def test_equal_codes_are_ordered_by_feature_vector(cast: Cast, pictures: Catalogue) -> None:
