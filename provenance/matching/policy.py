@@ -18,6 +18,7 @@ from typing import Any
 from scipy.special import betaincinv
 
 from provenance.hashing.code import chance_fpr
+from provenance.hashing.deephash import DEEP_HASHES
 from provenance.hashing.descriptor import COSINE_STEPS, DESCRIPTOR
 
 _CURVES = Path(__file__).parent / "curves"
@@ -78,6 +79,9 @@ class Policy:
         near_radius: distance up to which a pair counts as near by itself (published or usual threshold).
         source: where ``near_radius`` is from.
         bits: whether distances count bits.
+        variants: codes of a query that a search compares.
+        curve: pairs of different pictures at each distance, 0 to ``length``, where the package has no curve of the
+            algorithm.
     """
 
     algorithm: str
@@ -86,15 +90,17 @@ class Policy:
     near_radius: int
     source: str
     bits: bool = True
+    variants: int = _VARIANTS
+    curve: tuple[int, ...] | None = None
 
     def false_match_rate(self, tau: int) -> FalseMatchRate:
         """Return the rate at which different pictures come within ``tau`` (0..length)."""
-        histogram, pairs = _curve(self.algorithm)
+        histogram, pairs = _curve(self.algorithm) if self.curve is None else (self.curve, sum(self.curve))
         within = sum(histogram[: max(0, tau + 1)])
         return FalseMatchRate(
             measured=within / pairs,
             upper_bound=upper_bound(within, pairs),
-            binomial=min(1.0, _VARIANTS * chance_fpr(self.length, tau)) if self.bits else None,
+            binomial=min(1.0, self.variants * chance_fpr(self.length, tau)) if self.bits else None,
             pairs=pairs,
         )
 
@@ -113,13 +119,21 @@ class Policy:
         return self.false_match_rate(distance).measured, distance / self.candidate_radius
 
 
-def derived(algorithm: str, length: int, *, bits: bool = True, candidate_rate: float = CANDIDATE_RATE) -> Policy:
-    """Return the policy that an algorithm's own curve gives.
+def derived(
+    algorithm: str,
+    length: int,
+    *,
+    bits: bool = True,
+    candidate_rate: float = CANDIDATE_RATE,
+    variants: int = _VARIANTS,
+    curve: tuple[int, ...] | None = None,
+) -> Policy:
+    """Return the policy that an algorithm's own curve gives, the package's or that given.
 
     The radii are the largest at which at most so many impostor pairs are candidates, and at most one in a million is
     near.
     """
-    histogram, pairs = _curve(algorithm)
+    histogram, pairs = _curve(algorithm) if curve is None else (curve, sum(curve))
     candidate, near = (_largest_within(histogram, rate * pairs) for rate in (candidate_rate, NEAR_RATE))
     return Policy(
         algorithm,
@@ -128,6 +142,8 @@ def derived(algorithm: str, length: int, *, bits: bool = True, candidate_rate: f
         near_radius=near,
         source=f"measured: at most {NEAR_RATE:g} of {pairs:,} pairs of different pictures",
         bits=bits,
+        variants=variants,
+        curve=curve,
     )
 
 
@@ -165,3 +181,12 @@ POLICIES: dict[str, Policy] = {
 }
 
 DESCRIPTOR_POLICY = derived(DESCRIPTOR.algorithm, COSINE_STEPS, bits=False, candidate_rate=DESCRIPTOR_CANDIDATE_RATE)
+
+
+def deep_policy(algorithm: str) -> Policy:
+    """Return how codes of a shipped deep hash are judged; of a query there is one code.
+
+    Raises:
+        KeyError: there is no such hash.
+    """
+    return derived(algorithm, DEEP_HASHES[algorithm].length, variants=1)
