@@ -15,6 +15,7 @@ from webapp import files
 from webapp.checks.candidates import SearchCandidates
 from webapp.checks.context import Context, EvidenceDraft, Examiner, work_figures
 from webapp.checks.models import EvidenceKind, Outcome
+from webapp.checks.origin import JudgeOrigin
 from webapp.checks.pairs import VerifyPairs
 from webapp.checks.storage import preview_key
 from webapp.errors import ErrorCode, ProductError
@@ -161,7 +162,14 @@ class TakeFingerprints:
         ]
 
 
-EXAMINERS: list[Examiner] = [Decode(), FindExact(), TakeFingerprints(), SearchCandidates(), VerifyPairs()]
+EXAMINERS: list[Examiner] = [
+    Decode(),
+    FindExact(),
+    TakeFingerprints(),
+    SearchCandidates(),
+    VerifyPairs(),
+    JudgeOrigin(),
+]
 
 
 def steps() -> list[tuple[str, Any]]:
