@@ -42,6 +42,7 @@ from provenance.detection.calibration import (
     reliability,
 )
 from provenance.detection.detector import Band, Detector, Line
+from provenance.detection.sources import SOURCES
 from provenance.detection.views import levelled
 from provenance.images.decode import DecodeError, decode
 from provenance.images.edits import PRESETS
@@ -63,19 +64,9 @@ from provenance.training.regenerated import autoencoders
 F64 = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 
-NAMES = {
-    "flickr8k": "Flickr8k, photographs",
-    "caltech101": "Caltech 101, photographs",
-    "imagenet_sample": "ImageNet, photographs (source not trained on)",
-    "wesnoth": "Battle for Wesnoth, drawn by people",
-    "tuxpaint": "Tux Paint, drawn by people",
-    "sd15": "Stable Diffusion 1.5",
-    "gpt4o": "GPT-4o",
-    "house": "this product's VQGAN+CLIP",
-}
 # Pictures of a part: of people's the test part, of a generator all, for its judge has seen none. Of sd15 it is sheets.
 MOST = {"flickr8k": 300, "caltech101": 200, "imagenet_sample": 250, "wesnoth": 250, "tuxpaint": 80}
-MOST_MADE = {"sd15": 40, "gpt4o": 100, "house": 40}
+MOST_MADE = {"sd15": 40, "gpt4o": 100}
 CONDITIONS = {
     "jpeg": "JPEG 50 to 85",
     "screenshot": "screenshot",
@@ -414,22 +405,22 @@ def _markdown(detector: Detector, figures: dict[str, Any], details: dict[str, An
     table.append("|---|---|---|---|---|")
     for row in details["rows"]:
         table.append(
-            f"| {NAMES[row['generator']]} | {row['pictures']} | {row['auc']:.3f} ({row['low']:.3f}-{row['high']:.3f}) |"
-            f" {row['fixed']:.3f} | {row['best']:.3f} |"
+            f"| {SOURCES[row['generator']]} | {row['pictures']} |"
+            f" {row['auc']:.3f} ({row['low']:.3f}-{row['high']:.3f}) | {row['fixed']:.3f} | {row['best']:.3f} |"
         )
     people = list(details["people"])
-    against = [f"| AUC against | {' | '.join(NAMES[row['generator']] for row in details['rows'])} |"]
+    against = [f"| AUC against | {' | '.join(SOURCES[row['generator']] for row in details['rows'])} |"]
     against.append("|---|" + "---|" * len(details["rows"]))
     for source in people:
         cells = [f"{row['by_people'][source]:.3f}" for row in details["rows"]]
-        against.append(f"| {NAMES[source]} | {' | '.join(cells)} |")
+        against.append(f"| {SOURCES[source]} | {' | '.join(cells)} |")
     bands = ["| pictures | | probably AI | cannot tell | probably not |", "|---|---|---|---|---|"]
     for row in details["bands"]:
         bands.append(
-            f"| {NAMES[row['source']]} | {row['pictures']} | {row['likely_ai']} | {row['cannot_tell']} |"
+            f"| {SOURCES[row['source']]} | {row['pictures']} | {row['likely_ai']} | {row['cannot_tell']} |"
             f" {row['likely_not_ai']} |"
         )
-    conditions = [f"| AUC | {' | '.join(NAMES[row['generator']] for row in details['rows'])} |"]
+    conditions = [f"| AUC | {' | '.join(SOURCES[row['generator']] for row in details['rows'])} |"]
     conditions.append("|---|" + "---|" * len(details["rows"]))
     for edit, words in CONDITIONS.items():
         cells = [f"{details['conditions'][edit][row['generator']]:.3f}" for row in details["rows"]]
@@ -448,7 +439,7 @@ def _markdown(detector: Detector, figures: dict[str, Any], details: dict[str, An
         f"{name}: AUC {row['auc']:.3f}, balanced accuracy {row['accuracy']:.3f}"
         for name, row in details["attacks"].items()
     )
-    absent = [NAMES[source] for source in DRAWINGS if source not in people]
+    absent = [SOURCES[source] for source in DRAWINGS if source not in people]
     left_out = f" Not at hand: {', '.join(absent)}." if absent else ""
     newline = "\n"
     return f"""

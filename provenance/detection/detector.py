@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from provenance.detection.tower import Tower
 
 MODEL = "ai-detector"
+VERSION = "ai-detector-v1"
 F32 = npt.NDArray[np.float32]
 
 

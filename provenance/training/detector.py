@@ -32,7 +32,7 @@ from safetensors.numpy import save_file
 from scipy.optimize import minimize
 
 from provenance.detection.calibration import auc, conformal, platt
-from provenance.detection.detector import MODEL, Line, describe, digest_of
+from provenance.detection.detector import MODEL, VERSION, Line, describe, digest_of
 from provenance.detection.tower import SHIPPED, Tower, tower_named
 from provenance.detection.views import Box, boxes, cut, levelled
 from provenance.images import edit_steps as step
@@ -53,7 +53,6 @@ from provenance.training.pictures import DataMissing, Part
 from provenance.training.regenerated import autoencoders
 from provenance.training.shipping import LICENCE, write_sums
 
-VERSION = "ai-detector-v1"
 F32 = npt.NDArray[np.float32]
 
 EDITS = ("detector", "plain", "jpeg", "screenshot")

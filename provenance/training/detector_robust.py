@@ -39,6 +39,8 @@ from provenance.training.pictures import Part
 
 _KEEP = 50
 _PICTURES = 400
+# Of so many pictures the shipped tower's features get their scales; a feature that is always the same gets the least.
+_SCALED, _LEAST_SCALE = 64, 1e-2
 
 
 @dataclass(frozen=True)
@@ -128,7 +130,7 @@ class Training:
         self.optimiser.step()
         self.tower.requires_grad_(False)
         self.step += 1
-        return float(loss), before
+        return float(loss.detach()), before
 
     def _seen(self, tower: nn.Module, x: Tensor) -> Tensor:
         features: Tensor = tower(x)
@@ -200,7 +202,8 @@ def main() -> None:
     scale = None
     if arguments.tower == SHIPPED:
         with torch.no_grad():
-            scale = tower(_squares(pictures[:: len(pictures) // 64], tower.side, 0).to(arguments.device)).std(0) + 1e-2
+            some = pictures[:: max(1, len(pictures) // _SCALED)]
+            scale = tower(_squares(some, tower.side, 0).to(arguments.device)).std(0) + _LEAST_SCALE
     training = Training(tower, recipe, scale)
     arguments.work.mkdir(parents=True, exist_ok=True)
     checkpoint = arguments.work / f"robust-{arguments.tower}.pt"

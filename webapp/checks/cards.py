@@ -10,6 +10,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from provenance.detection.detector import Band
+from provenance.detection.sources import SOURCES
 from provenance.matching.changes import Change
 from provenance.matching.policy import POLICIES
 from webapp.checks.models import Evidence, EvidenceKind, Outcome
@@ -342,7 +343,7 @@ def _origin(data: dict[str, Any]) -> Content:
                 )
                 % {name: _percent(share) for name, share in errors.items()},
             ),
-            (_("Tested on"), ", ".join(_GENERATORS.get(name, name) for name in data["generators"])),
+            (_("Tested on"), ", ".join(SOURCES.get(name, name) for name in data["generators"])),
             (
                 _("What it looks at"),
                 ngettext(
@@ -364,9 +365,6 @@ def _origin(data: dict[str, Any]) -> Content:
             "anybody: ask for sketches, layers, raw files."
         ),
     )
-
-
-_GENERATORS = {"sd15": "Stable Diffusion 1.5", "gpt4o": "GPT-4o"}
 
 
 def _review(data: dict[str, Any]) -> Content:

@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from provenance.cli import app
 from provenance.detection.detector import (
     DETECTOR,
+    VERSION,
     Band,
     Crop,
     Detection,
@@ -52,6 +53,7 @@ def test_the_shipped_detector_judges_by_the_mean_of_its_squares() -> None:
     line = DETECTOR.lines["all"]
     assert found.probability == pytest.approx(float(line.probability(found.margin)))
     assert found.band == line.band(found.margin) != Band.LIKELY_AI
+    assert DETECTOR.version == VERSION
     assert set(DETECTOR.lines) == {"all", *DETECTOR.about["generators"]}
 
 
