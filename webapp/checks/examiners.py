@@ -16,6 +16,7 @@ from webapp.checks.candidates import SearchCandidates
 from webapp.checks.context import Context, EvidenceDraft, Examiner
 from webapp.checks.figures import work_figures, work_named
 from webapp.checks.models import EvidenceKind, Outcome
+from webapp.checks.origin import JudgeOrigin
 from webapp.checks.pairs import VerifyPairs
 from webapp.checks.storage import preview_key
 from webapp.errors import ErrorCode, ProductError
@@ -163,7 +164,14 @@ class TakeFingerprints:
         ]
 
 
-EXAMINERS: list[Examiner] = [Decode(), FindExact(), TakeFingerprints(), SearchCandidates(), VerifyPairs()]
+EXAMINERS: list[Examiner] = [
+    Decode(),
+    FindExact(),
+    TakeFingerprints(),
+    SearchCandidates(),
+    VerifyPairs(),
+    JudgeOrigin(),
+]
 
 
 def steps() -> list[tuple[str, Any]]:
