@@ -112,6 +112,8 @@ class PairModel:
         false_verifications: how many of them were.
         genuine_pairs: held-out copies.
         genuine_verified: how many of them were verified.
+        framed_pairs: held-out pairs of different pictures drawn into one frame each.
+        framed_verified: how many of them were verified.
     """
 
     centre: F64
@@ -123,6 +125,8 @@ class PairModel:
     false_verifications: int
     genuine_pairs: int
     genuine_verified: int
+    framed_pairs: int
+    framed_verified: int
 
     def probability(self, figures: npt.NDArray[np.floating]) -> float:
         """Return the probability, 0..1, that a pair with these figures ``[len(FIGURES)]`` is a copy, if copies and
@@ -174,6 +178,8 @@ def model_from(stored: dict[str, Any]) -> PairModel:
         false_verifications=held_out["false_verifications"],
         genuine_pairs=held_out["genuine_pairs"],
         genuine_verified=held_out["genuine_verified"],
+        framed_pairs=held_out["framed_pairs"],
+        framed_verified=held_out["framed_verified"],
     )
 
 

@@ -176,7 +176,14 @@ def fitted(pairs: list[Pair]) -> dict[str, Any]:
     }
 
 
-_NOTHING = {"hard_pairs": 1, "false_verifications": 1, "genuine_pairs": 1, "genuine_verified": 0}
+_NOTHING = {
+    "hard_pairs": 1,
+    "false_verifications": 1,
+    "genuine_pairs": 1,
+    "genuine_verified": 0,
+    "framed_pairs": 1,
+    "framed_verified": 1,
+}
 
 
 def judged(pairs: list[Pair], model: PairModel) -> dict[str, Any]:
