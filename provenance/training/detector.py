@@ -354,7 +354,8 @@ of `text-image` at {side} x {side}: one that judges, and one fitted without each
 
 Data: Flickr8k (photographs; for research, not for commercial use; the rights to them are their owners'), Caltech-101
 (CC BY 4.0), art of Battle for Wesnoth 1.16 (GPL-2 or later) and of Tux Paint's stamps, pictures made by Stable
-Diffusion 1.5 (MIT) and GPT-4o (CC BY 4.0): {pictures}.
+Diffusion 1.5 (MIT) and GPT-4o (CC BY 4.0). Pictures:
+{pictures}.
 Of people's pictures the training part only, of AI's the training and tuning parts (`provenance/training/pictures.py`).
 All are brought to one size, shape and compression first. Pairs of a photograph and itself through an autoencoder
 (`--pair-share`) are not among them: with a share of 0.15 what was not seen was told worse on the tuning part, AUC .919
