@@ -175,6 +175,8 @@ def _measure(detector: Detector) -> None:
     # Unpacking the packages takes half a minute.
     people = [source for source in (*PHOTOGRAPHS, *(() if QUICK else DRAWINGS)) if present(source)]
     generators = [name for name in GENERATORS if name in detector.lines and present(name)]
+    if not people or not generators:
+        raise SystemExit("PROVENANCE_DATA names a folder without photographs or without pictures made by AI.")
     most = {source: 10 if QUICK else count for source, count in {**MOST, **MOST_MADE}.items()}
     judged = {source: judge_source(detector, source, most[source]) for source in (*people, *generators)}
     real = np.concatenate([judged[source].features for source in people])

@@ -12,11 +12,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from collections import defaultdict
 
 from benchmarks.results import FOLDER
+from provenance.training.detector_pictures import DRAWINGS, present, samples
 from provenance.training.pictures import Part, encoded_pictures, part_of
 
+# What the detector of AI pictures alone is trained and tested with.
+DETECTOR_ONLY = ("imagenet_sample", *DRAWINGS)
 ARCHIVES = ("flickr8k.tar", "caltech101.tar", "ai_gpt4o.tar", "ai_sd15.tar")
 
 
@@ -33,6 +37,14 @@ def main() -> None:
                 parts_of[digest].add(part)
         lists[archive] = {part: sorted(digests) for part, digests in found.items()}
         print(archive, {part: len(digests) for part, digests in found.items()})
+    for source in DETECTOR_ONLY:
+        if present(source):
+            lists[source] = {part.value: [] for part in Part}
+            for sample in samples(source, dict.fromkeys(Part, sys.maxsize)):
+                lists[source][sample.part].append(sample.sha256)
+                parts_of[sample.sha256].add(sample.part)
+            lists[source] = {part: sorted(set(digests)) for part, digests in lists[source].items()}
+            print(source, {part: len(digests) for part, digests in lists[source].items()})
     shared = sorted(digest for digest, parts in parts_of.items() if len(parts) > 1)
     print(f"{len(shared)} files are in two parts")
     stored = {"archives": lists, "in_two_parts": shared}

@@ -105,14 +105,14 @@ def samples(source: str, most: dict[Part, int]) -> Iterator[Sample]:
         DataMissing: its archive is not there.
     """
     taken = dict.fromkeys(Part, 0)
-    for member, data in _files(source):
-        # No one may learn from these: they are for research only.
-        part = Part.TEST if source == "imagenet_sample" else part_of(_figure(member) if source in DRAWINGS else member)
-        if taken[part] >= most.get(part, 0):
+    files = [(member, data, _part(source, member), hashlib.sha256(data).hexdigest()) for member, data in _files(source)]
+    # A file that is there under two names is learnt from, tuned on or measured on: the first of these.
+    home = {digest: wanted for wanted in reversed(Part) for _member, _data, part, digest in files if part == wanted}
+    for member, data, part, digest in files:
+        if taken[part] >= most.get(part, 0) or part != home[digest]:
             continue
         pictures = list(_opened(source, member, data))
         taken[part] += bool(pictures)
-        digest = hashlib.sha256(data).hexdigest()
         for name, pixels in pictures:
             history = with_one_history(pixels, name, squeezed=source == "flickr8k")
             yield Sample(f"{source}/{name}", source, part, digest, history)
@@ -123,6 +123,13 @@ def present(source: str) -> bool:
     if source in _PACKAGES:
         return any(data_folder().glob(_PACKAGES[source]))
     return _archive(source).is_file()
+
+
+def _part(source: str, member: str) -> Part:
+    # No one may learn from these: they are for research only.
+    if source == "imagenet_sample":
+        return Part.TEST
+    return part_of(_figure(member) if source in DRAWINGS else member)
 
 
 def _figure(name: str) -> str:

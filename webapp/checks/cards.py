@@ -349,8 +349,8 @@ def _origin(data: dict[str, Any]) -> Content:
             (
                 _("How often it may be wrong"),
                 _(
-                    "“probably”, of %(photographs)s of photographs and %(drawings)s of drawings; “probably not”, of "
-                    "%(made)s of the pictures of a generator that it has not seen"
+                    "“probably”, of %(photographs)s of photographs and %(drawings)s of drawings at most; “probably "
+                    "not”, of %(made)s of the pictures by these generators, and of more by others"
                 )
                 % {name: _percent(share) for name, share in errors.items()},
             ),

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from provenance.detection.detector import Detector, read_lines
 from provenance.images.decode import encode_jpeg
-from provenance.training import detector, detector_robust
+from provenance.training import detector, detector_pictures, detector_robust
 from provenance.training.apgd import Attack, collide
 from provenance.training.detector import EDITS, edited, fit_machine
 from provenance.training.detector_pictures import SIDE, present, samples, with_one_history
@@ -93,6 +93,13 @@ def test_samples_go_by_part_and_sheets_are_cut(archives: Path) -> None:
     assert not present("wesnoth")
     with pytest.raises(DataMissing, match=r"imagenet_sample\.tar"):
         list(samples("imagenet_sample", {Part.TEST: 1}))
+
+
+def test_a_file_under_two_names_is_in_one_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    content = encode_jpeg(picture(1))
+    names = {part: next(f"{n}.jpg" for n in range(99) if part_of(f"{n}.jpg") == part) for part in Part}
+    monkeypatch.setattr(detector_pictures, "_files", lambda source: [(name, content) for name in names.values()][::-1])
+    assert [sample.part for sample in samples("flickr8k", dict.fromkeys(Part, 9))] == [Part.TRAIN]
 
 
 @pytest.mark.skipif(subprocess.run(["which", "dpkg-deb"], capture_output=True).returncode != 0, reason="Debian's tool")
@@ -179,7 +186,7 @@ def test_the_attack_stays_in_its_ball_and_goes_farther_than_noise() -> None:
     assert attacked.min() >= 0
     assert attacked.max() <= 1
     noise = (clean + (torch.rand(clean.shape, generator=random) * 2 - 1).sign() * 4 / 255).clamp(0, 1)
-    assert (distances(tower(attacked), wanted) > 3 * distances(tower(noise), wanted)).all()
+    assert (distances(tower(attacked), wanted) > 50 * distances(tower(noise), wanted)).all()
 
 
 def test_fare_draws_attacked_features_back_and_goes_on_where_it_stopped(tmp_path: Path) -> None:
