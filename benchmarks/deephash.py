@@ -99,7 +99,8 @@ def distances(queries: Codes, database: Codes) -> Distances:
     squares = np.square(database.features).sum(1)
     for row, (code, feature) in enumerate(zip(_words(queries.packed), queries.features, strict=True)):
         bits = np.bitwise_count(words ^ code).sum(1)
-        differences = squares - 2 * database.features @ feature + feature @ feature
+        # Rounding may leave a picture a little less than nothing away from itself, which would count as a bit.
+        differences = np.maximum(squares - 2 * database.features @ feature + feature @ feature, 0)
         found[row] = bits + differences / (1 + differences) * 0.999
     return found
 
@@ -198,10 +199,13 @@ def copyright_table(
         unregistered = _likeness(few.levels, levels[distances(asked, codes).argmin(1)])
         rows.append([
             _NAMES.get(kind, OURS), str(bits), *(f"{100 * hit:.2f}" for hit in by_code), f"{100 * with_features:.2f}",
-            f"{100 * registered[0]:.1f} %", *(f"{value:.2f}" for value in registered[1:]),
-            *(f"{value:.2f}" for value in unregistered[1:]),
+            f"{100 * registered[0]:.1f} %", *map(_figure, (*registered[1:], *unregistered[1:])),
         ])  # fmt: skip
     return Table(head, rows), hits
+
+
+def _figure(value: float) -> str:
+    return "-" if np.isnan(value) else f"{value:.2f}"
 
 
 def _likeness(queries: U8, found: U8) -> tuple[float, float, float, float]:

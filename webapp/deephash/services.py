@@ -288,6 +288,8 @@ def training_run(*, model_id: uuid.UUID | str, job: Job, progress: Progress) -> 
     model = TrainedModel.objects.select_related("catalogue__organisation").get(pk=model_id)
     if model.trained_at is not None:
         return True
+    if model.catalogue.deleted_at is not None:
+        raise ProductError(ErrorCode.GONE, _("The catalogue has been deleted."), status=410)
     take_share_of_processors()
     levels = _levels(model, progress)
     count = len(levels)
