@@ -1,7 +1,8 @@
-"""The command line: hash pictures, compare two, ask a registry; models have a part of their own.
+"""The command line: hash pictures, compare two, judge them, ask a registry; models have a part of their own.
 
-Exit status: 0 found or done, 1 not found or different, 2 bad input or a refusal. The key of a registry comes from
-``--key`` or, better, from the environment's ``PROVENANCE_KEY``, which no other user of the machine can read.
+Exit status: 0 found or done, 1 not found or different, 2 bad input or a refusal, 3 "cannot tell". The key of a
+registry comes from ``--key`` or, better, from the environment's ``PROVENANCE_KEY``, which no other user of the machine
+can read.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import mimetypes
 import time
 import uuid
 from collections.abc import Callable
+from dataclasses import asdict
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -23,6 +25,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 from rich.table import Table
 
 from provenance import cli_artwork, cli_models, cli_private
+from provenance.detection.detector import DETECTOR, Band, Detector
 from provenance.hashing.code import hamming
 from provenance.hashing.dinohash import published_hashers
 from provenance.hashing.hasher import HASHERS, RETIRED, Hasher
@@ -41,7 +44,7 @@ out = Console()
 err = Console(stderr=True)
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
-DIFFERENT, BAD_INPUT = 1, 2
+DIFFERENT, BAD_INPUT, CANNOT_TELL = 1, 2, 3
 _FOUND = ("registered", "probably_registered")
 _FINAL = ("succeeded", "failed", "cancelled")
 # "Too many requests" and what proxies say of a site that is starting or busy (RFC 9110, RFC 6585).
@@ -53,6 +56,13 @@ _WORDS = {
     PairKind.REJECTED: "Different, as far as can be told: no part that they share was found.",
     PairKind.UNDECIDABLE: "Too plain to tell.",
 }
+
+_BANDS = {
+    Band.LIKELY_AI: "probably made by AI",
+    Band.LIKELY_NOT_AI: "probably not made by AI",
+    Band.CANNOT_TELL: "cannot tell",
+}
+_REASONS = {"small": "cannot tell: too small", "plain": "cannot tell: too plain"}
 
 _DISTANCE_ROWS: dict[str, Callable[[dict[str, Any]], str]] = {
     "distance": lambda row: f"{row['distance']} of {row['length']} bits",
@@ -166,7 +176,60 @@ def compare(
     else:
         _show_pair(answer)
     if not identical and pair.kind not in (PairKind.VERIFIED, PairKind.PARTIAL):
-        raise typer.Exit(DIFFERENT)
+        raise typer.Exit(CANNOT_TELL if pair.kind == PairKind.UNDECIDABLE else DIFFERENT)
+
+
+@app.command()
+def detect(
+    files: Annotated[list[Path], typer.Argument(help="Picture files.")],
+    detector: Annotated[
+        Path | None, typer.Option(help="File that provenance.training.detector wrote; by default the shipped detector.")
+    ] = None,
+    weights: Annotated[
+        Path | None, typer.Option(help="File of the tower that it was fitted on, where that was fine-tuned.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say how likely pictures were made by AI, or that it cannot be told. Alone it is no ground to accuse anybody."""
+    judge = Detector(detector, weights) if detector else DETECTOR
+    try:
+        judge.load()
+    except ModelError as problem:
+        _refuse(str(problem))
+    rows, failed = [], False
+    for path in files:
+        try:
+            found = judge.detect(_open(path).pixels)
+        except _Unreadable as problem:
+            err.print(str(problem), style="red", markup=False)
+            failed = True
+            continue
+        line = judge.lines["all"]
+        rows.append(
+            {
+                "file": str(path),
+                "band": str(found.band),
+                "words": _REASONS.get(found.reason or "", _BANDS[found.band]),
+                "probability": None if found.probability is None else round(found.probability, 4),
+                "likely_ai_from": round(float(line.probability(line.ai_from)), 4),
+                "likely_not_ai_to": round(float(line.probability(line.not_to)), 4),
+                "crops": [
+                    {**asdict(crop.box), "probability": round(float(line.probability(crop.margin)), 4)}
+                    for crop in found.crops
+                ],
+                "version": judge.version,
+                "generators": judge.about["generators"],
+            }
+        )
+    if as_json:
+        out.print_json(json.dumps(rows))
+    else:
+        for row in rows:
+            shown = "  - " if row["probability"] is None else f"{row['probability']:.2f}"
+            line_of_text = f"{shown}  {row['words']}  {row['file']}"
+            out.print(line_of_text, markup=False, highlight=False, soft_wrap=True)
+    if failed:
+        raise typer.Exit(BAD_INPUT)
 
 
 @app.command()
@@ -204,7 +267,7 @@ def check(
     if found["state"] != "succeeded":
         raise typer.Exit(BAD_INPUT)
     if found["verdict"]["code"] not in _FOUND:
-        raise typer.Exit(DIFFERENT)
+        raise typer.Exit(CANNOT_TELL if found["verdict"]["code"] == "cannot_tell" else DIFFERENT)
 
 
 class _Unreadable(Exception):

@@ -28,6 +28,11 @@ CANDIDATE_RATE = 1e-4
 NEAR_RATE = 1e-6
 # The nearest few are looked at, wherever they lie: heavy edits put a copy no nearer than every hundredth stranger.
 DESCRIPTOR_CANDIDATE_RATE = 1e-2
+# So many are laid over the picture at most, the nearest first, and these in any case: each costs a quarter of a second.
+# Once one explains the query, of those after them only what is near by itself is looked at, such as further
+# registrations.
+MOST_VERIFIED = 20
+ALWAYS_VERIFIED = 5
 
 
 @dataclass(frozen=True)
@@ -55,6 +60,12 @@ class ExpectedFalseCandidates:
     measured: float
     upper_bound: float
     binomial: float | None
+
+
+def upper_bound(wrong: int, pairs: int) -> float:
+    """Return the one-sided 95 % bound of Clopper and Pearson (1934) on a rate, 0..1, of which ``wrong`` of ``pairs``
+    independent trials were seen."""
+    return 1.0 if wrong >= pairs else float(betaincinv(wrong + 1, pairs - wrong, _CONFIDENCE))
 
 
 @dataclass(frozen=True)
@@ -86,10 +97,9 @@ class Policy:
         """Return the rate at which different pictures come within ``tau`` (0..length)."""
         histogram, pairs = _curve(self.algorithm) if self.curve is None else (self.curve, sum(self.curve))
         within = sum(histogram[: max(0, tau + 1)])
-        bound = 1.0 if within >= pairs else float(betaincinv(within + 1, pairs - within, _CONFIDENCE))
         return FalseMatchRate(
             measured=within / pairs,
-            upper_bound=bound,
+            upper_bound=upper_bound(within, pairs),
             binomial=min(1.0, self.variants * chance_fpr(self.length, tau)) if self.bits else None,
             pairs=pairs,
         )

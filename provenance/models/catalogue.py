@@ -60,6 +60,10 @@ _TAMING = "https://heibox.uni-heidelberg.de"
 _OPENAI_CLIP = (
     "https://huggingface.co/timm/vit_base_patch32_clip_224.openai/resolve/ab5b8ef490e86faa07d3523926b842c765de1de5"
 )
+# By their branch: no commit of these repositories is on record here, and so the first use fixes what they hold.
+_DFN5B, _SIGLIP = "https://huggingface.co/apple/DFN5B-CLIP-ViT-H-14", "https://huggingface.co/timm/ViT-SO400M-14-SigLIP"
+_BOTH_TOWERS = "open_clip_pytorch_model.bin"
+_APPLE = "Apple Sample Code License"
 _META = "https://dl.fbaipublicfiles.com/dinov2"
 # Commits again. The repository of DinoHash was cut down later; a fork of it still has what its authors fitted for 512
 # bits, under the commit at which they stored it.
@@ -99,7 +103,7 @@ MODELS: dict[str, Model] = {
         ),
         Model(
             name="robust-hash",
-            purpose="dinohash-house-v2: a picture and its edited or attacked copies get nearly the same bits",
+            purpose="dinohash-house-v2: a picture and its edited copies get nearly the same bits",
             architecture="EfficientNet-Lite0, generalised-mean pooling, 256 numbers and 96 bits",
             licence="see robust-hash.md beside the file",
             origin="trained for this package by provenance.training.copy_detection",
@@ -130,6 +134,14 @@ MODELS: dict[str, Model] = {
             file="edit-hash-64.safetensors",
         ),
         Model(
+            name="ai-detector",
+            purpose="says how likely a picture was made by AI, from what text-image sees in it",
+            architecture="linear support vector machine over features of the text-image model, calibrated",
+            licence="see ai-detector.md beside the file",
+            origin="trained for this package by provenance.training.detector",
+            file="ai-detector.safetensors",
+        ),
+        Model(
             name="vqgan-f16-16384",
             purpose="paints artworks, published tier",
             architecture="VQGAN, f = 16, 16,384 codes of 256 numbers, ImageNet",
@@ -154,6 +166,46 @@ MODELS: dict[str, Model] = {
             file="clip-vit-b-32.openai.safetensors",
             size=605_000_000,
             urls=(f"{_OPENAI_CLIP}/open_clip_model.safetensors",),
+        ),
+        Model(
+            name="dfn5b-vit-h-14-378",
+            purpose="sees what a picture shows, for detectors of AI pictures, published tier",
+            architecture="CLIP ViT-H/14, 378 pixels, QuickGELU, 1,280 numbers before the projection",
+            licence=_APPLE,
+            origin="Fang et al., Data Filtering Networks (ICLR 2024)",
+            file="dfn5b-vit-h-14-378.bin",
+            size=3_947_000_000,
+            urls=(f"{_DFN5B}-378/resolve/main/{_BOTH_TOWERS}",),
+        ),
+        Model(
+            name="dfn5b-vit-h-14",
+            purpose="sees what a picture shows, for detectors of AI pictures, published tier",
+            architecture="CLIP ViT-H/14, 224 pixels, QuickGELU, 1,280 numbers before the projection",
+            licence=_APPLE,
+            origin="Fang et al., Data Filtering Networks (ICLR 2024)",
+            file="dfn5b-vit-h-14.bin",
+            size=3_945_000_000,
+            urls=(f"{_DFN5B}/resolve/main/{_BOTH_TOWERS}",),
+        ),
+        Model(
+            name="siglip-so400m-14-384",
+            purpose="sees what a picture shows, for detectors of AI pictures, published tier",
+            architecture="SigLIP SO400M/14, 384 pixels, 1,152 numbers",
+            licence="Apache-2.0",
+            origin="Zhai et al., SigLIP (ICCV 2023)",
+            file="siglip-so400m-14-384.bin",
+            size=3_512_000_000,
+            urls=(f"{_SIGLIP}-384/resolve/main/{_BOTH_TOWERS}",),
+        ),
+        Model(
+            name="siglip-so400m-14",
+            purpose="sees what a picture shows, for detectors of AI pictures, published tier",
+            architecture="SigLIP SO400M/14, 224 pixels, 1,152 numbers",
+            licence="Apache-2.0",
+            origin="Zhai et al., SigLIP (ICCV 2023)",
+            file="siglip-so400m-14.bin",
+            size=3_509_000_000,
+            urls=(f"{_SIGLIP}/resolve/main/{_BOTH_TOWERS}",),
         ),
         # Meta publishes no digests of these two; those here are on record with several who use the files.
         Model(

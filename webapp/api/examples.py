@@ -40,6 +40,7 @@ _CHECK_STEPS = {
     "fingerprints": "Taking fingerprints",
     "candidates": "Searching for look-alikes",
     "verification": "Comparing side by side",
+    "origin": "Asking whether AI made it",
     "verdict": "Weighing the evidence",
 }
 _IMPORT_STEPS = {"reading": "Reading the upload", "pictures": "Pictures"}
@@ -83,7 +84,7 @@ _PAIR = {
     "kind": "pair",
     "ordinal": 0,
     "outcome": "for",
-    "summary": "Laid over “Harbour at dawn” by The Archive, the two agree.",
+    "summary": "Laid over “Harbour at dawn” (registered by The Archive), the two agree.",
     "version": "verify-v2",
 }
 _PAIR_FIGURES = {
@@ -96,8 +97,25 @@ _PAIR_FIGURES = {
     "overlap_reference": 0.83,
     "changes": ["cropped", "recoloured"],
 }
+_ORIGIN = {
+    "kind": "origin",
+    "ordinal": 0,
+    "outcome": "neutral",
+    "summary": "Whether AI made this picture cannot be told from how it looks.",
+    "version": "ai-detector-v1",
+    "figures": {
+        "band": "cannot_tell",
+        "probability": 0.3141,
+        "margin": -0.5203,
+        "thresholds": {"likely_ai": 0.9012, "likely_not_ai": 0.1803},
+        "asked_error": {"photographs": 0.01, "drawings": 0.02, "made": 0.05},
+        "features": "text-image",
+        "generators": ["sd15", "gpt4o"],
+        "crops": [{"left": 0.0, "top": 0.0, "width": 1.0, "height": 1.0, "probability": 0.3141}],
+    },
+}
 _EXPLANATION = (
-    "This picture shows the registered work “Harbour at dawn” by The Archive: laid over each other they agree, and"
+    "This picture shows the work “Harbour at dawn” (registered by The Archive): laid over each other they agree, and"
     " 83% of the registered picture is in it."
 )
 _ALGORITHMS = {"file": "sha256", "fingerprint pdq": "pdq-v1", "verification": "verify-v2", "verdict": "verdict-v1"}
@@ -115,7 +133,7 @@ CHECK_RUNNING = OpenApiExample(
     _check(
         state="running",
         file=_file(_check()),
-        progress=_progress(_CHECK_STEPS, now=3, percent=43, done=1, total=2, note="phash-v1", seconds_left=1),
+        progress=_progress(_CHECK_STEPS, now=3, percent=38, done=1, total=2, note="phash-v1", seconds_left=1),
     ),
     status_codes=["200"],
 )
@@ -133,7 +151,7 @@ CHECK_DONE = OpenApiExample(
             "registry_size": 48210,
             "algorithms": _ALGORITHMS,
         },
-        evidence=[{**_PAIR, "figures": _PAIR_FIGURES}],
+        evidence=[{**_PAIR, "figures": _PAIR_FIGURES}, _ORIGIN],
     ),
     status_codes=["200"],
 )
@@ -227,7 +245,7 @@ RECEIPT = OpenApiExample(
         "explanation": _EXPLANATION,
         "registry_size": 48210,
         "algorithms": _ALGORITHMS,
-        "evidence": [{**_PAIR, "figures": _PAIR_FIGURES}],
+        "evidence": [{**_PAIR, "figures": _PAIR_FIGURES}, _ORIGIN],
         "receipt_sha256": "2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae",
     },
     status_codes=["200"],

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from django.template.defaultfilters import filesizeformat
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
+from provenance.detection.detector import Band
+from provenance.detection.sources import SOURCES
 from provenance.matching.changes import Change
 from provenance.matching.policy import POLICIES
+from provenance.matching.verify import PairKind
 from webapp.checks.models import Evidence, EvidenceKind, Outcome
 from webapp.checks.selectors import SeenCheck, Viewer, evidence_of, work_picture_visible
-from webapp.checks.storage import has_renditions
+from webapp.checks.storage import has_heat, has_renditions
 from webapp.registry.models import Work
 
 _ORDER = (
@@ -21,8 +24,14 @@ _ORDER = (
     EvidenceKind.REVIEW,
     EvidenceKind.PAIR,
     EvidenceKind.CANDIDATES,
+    EvidenceKind.ORIGIN,
     EvidenceKind.PICTURE,
 )
+_BANDS = {
+    Band.LIKELY_AI: gettext_lazy("Probably made by AI"),
+    Band.LIKELY_NOT_AI: gettext_lazy("Probably not made by AI"),
+    Band.CANNOT_TELL: gettext_lazy("Cannot tell"),
+}
 _BADGES = {Outcome.FOR: "good", Outcome.LEANS: "warn", Outcome.AGAINST: "", Outcome.NEUTRAL: ""}
 
 
@@ -33,10 +42,11 @@ class Card:
     Attributes:
         outcome: of the evidence, a class of the card; ``badge`` is the class of its words.
         facts: label and value, in order.
-        meaning: what this kind of evidence can and cannot say.
+        meaning: what this kind of evidence can and cannot say; empty on all but the first of a kind in a list.
         work: the registered work that it is about, while it is registered.
         picture: whether this person may see that work's picture; ``compare``: whether the two can be laid over
             each other, on the page of the pair with this ``ordinal``.
+        heat: whether there is a picture of what in the checked one speaks for AI, and this person may see it.
     """
 
     kind: EvidenceKind
@@ -52,6 +62,7 @@ class Card:
     work: Work | None = None
     picture: bool = False
     compare: bool = False
+    heat: bool = False
 
 
 @dataclass(frozen=True)
@@ -72,19 +83,29 @@ def cards_of(seen: SeenCheck, user: Viewer) -> Cards:
     # What speaks for registration comes first, and what the picture is last.
     order = {Outcome.FOR: 0, Outcome.LEANS: 1}
     cards.main.sort(key=lambda card: (order.get(Outcome(card.outcome), 2), _ORDER.index(card.kind)))
-    return cards
+    return Cards(_explained_once(cards.main), _explained_once(cards.aside))
+
+
+def _explained_once(cards: list[Card]) -> list[Card]:
+    return [
+        replace(card, meaning="") if any(card.kind == before.kind for before in cards[:place]) else card
+        for place, card in enumerate(cards)
+    ]
 
 
 def _card(evidence: Evidence, seen: SeenCheck, user: Viewer) -> Card:
     title, facts, meaning = _CONTENT[EvidenceKind(evidence.kind)](evidence.data)
     work = evidence.work if evidence.work is not None and evidence.work.deleted_at is None else None
     picture = work_picture_visible(work=work, user=user)
+    if work is not None and picture:
+        said = ((_("Made by, as registered"), work.creator), (_("Licence, as registered"), work.licence))
+        facts[2:2] = [(label, value) for label, value in said if value]
     return Card(
         kind=EvidenceKind(evidence.kind),
         title=title,
         outcome=evidence.outcome,
         badge=_BADGES[Outcome(evidence.outcome)],
-        words=str(Outcome(evidence.outcome).label),
+        words=_words(evidence),
         summary=evidence.summary,
         facts=facts,
         version=evidence.version,
@@ -98,7 +119,14 @@ def _card(evidence: Evidence, seen: SeenCheck, user: Viewer) -> Card:
             and seen.picture
             and has_renditions(seen.check.pk, evidence.ordinal)
         ),
+        heat=evidence.kind == EvidenceKind.ORIGIN and seen.picture and seen.has_file and has_heat(seen.check.pk),
     )
+
+
+def _words(evidence: Evidence) -> str:
+    if evidence.kind == EvidenceKind.ORIGIN:
+        return str(_BANDS[Band(evidence.data["band"])])
+    return str(Outcome(evidence.outcome).label)
 
 
 Content = tuple[str, list[tuple[str, str]], str]
@@ -222,6 +250,7 @@ _CHANGES = {
     Change.GREYSCALE: gettext_lazy("made grey"),
     Change.RECOLOURED: gettext_lazy("colours or brightness changed"),
     Change.BLURRED: gettext_lazy("blurred or enlarged"),
+    Change.NOISY: gettext_lazy("noise added"),
     Change.DRAWN_OVER: gettext_lazy("text or something else put over it"),
     Change.REDUCED: gettext_lazy("made smaller"),
 }
@@ -230,16 +259,15 @@ _CHANGES = {
 def _pair(data: dict[str, Any]) -> Content:
     facts = _work_facts(data)
     if "probability" in data:
-        facts.append(
-            (
-                _("Probability of a copy"),
-                _("%(percent)s; from %(least)s on it counts as a match")
-                % {
-                    "percent": _percent(data["probability"]),
-                    "least": _percent(data["thresholds"]["verified"]),
-                },
-            )
+        least = data["thresholds"]["verified"]
+        held_back = data["probability"] >= least and data["verdict"] != PairKind.VERIFIED
+        sentence = (
+            _("%(percent)s by its figures, but held back: only a part of what overlaps agrees, or colours do not")
+            if held_back
+            else _("%(percent)s; from %(least)s on it counts as a match")
         )
+        percents = {"percent": _percent(data["probability"]), "least": _percent(least)}
+        facts.append((_("Probability of a copy"), sentence % percents))
     if "inliers" in data:
         facts += [
             (
@@ -300,6 +328,56 @@ def _percent(probability: float) -> str:
     return f"{shown:.4f} %" if shown > 99 else f"{shown:.2f} %" if shown < 1 else f"{shown:.0f} %"
 
 
+def _origin(data: dict[str, Any]) -> Content:
+    facts = []
+    if data["probability"] is not None:
+        errors = data["asked_error"]
+        facts = [
+            (
+                _("Probability"),
+                _("%(percent)s, if as many pictures were made by AI as were not")
+                % {"percent": _percent(data["probability"])},
+            ),
+            (
+                _("When there is an answer"),
+                _("from %(high)s on, “probably”; up to %(low)s, “probably not”; in between, none")
+                % {
+                    "high": _percent(data["thresholds"]["likely_ai"]),
+                    "low": _percent(data["thresholds"]["likely_not_ai"]),
+                },
+            ),
+            (
+                _("How often it may be wrong"),
+                _(
+                    "“probably”, of %(photographs)s of photographs and %(drawings)s of drawings; “probably not”, of "
+                    "%(made)s of the pictures of a generator that it has not seen"
+                )
+                % {name: _percent(share) for name, share in errors.items()},
+            ),
+            (_("Tested on"), ", ".join(SOURCES.get(name, name) for name in data["generators"])),
+            (
+                _("What it looks at"),
+                ngettext(
+                    "%(n)d square of the picture made small, through the features of %(features)s",
+                    "%(n)d squares of the picture made small, through the features of %(features)s",
+                    len(data["crops"]),
+                )
+                % {"n": len(data["crops"]), "features": data["features"]},
+            ),
+        ]
+    return (
+        _("Made by AI?"),
+        facts,
+        _(
+            "This looks at how a picture is drawn and what it shows, and compares that with pictures of two "
+            "generators, with photographs and with people's drawings. What other generators make it often does not "
+            "know. A picture that was photographed again, edited or made smaller is often undecidable, and what a "
+            "person painted may look like AI's. So this changes no verdict and is never alone a reason to accuse "
+            "anybody: ask for sketches, layers, raw files."
+        ),
+    )
+
+
 def _review(data: dict[str, Any]) -> Content:
     return (
         _("Reviewers"),
@@ -310,7 +388,7 @@ def _review(data: dict[str, Any]) -> Content:
 
 def _work_facts(data: dict[str, Any]) -> list[tuple[str, str]]:
     work = data["work"]
-    return [(_("Registered as"), _("“%(title)s” by %(owner)s") % {"title": work["title"], "owner": work["owner"]})]
+    return [(_("Registered as"), f"“{work['title']}”"), (_("Registered by"), work["owner"])]
 
 
 def how_often(expected: float) -> str:
@@ -330,5 +408,6 @@ _CONTENT = {
     EvidenceKind.EXACT: _exact,
     EvidenceKind.CANDIDATES: _candidates,
     EvidenceKind.PAIR: _pair,
+    EvidenceKind.ORIGIN: _origin,
     EvidenceKind.REVIEW: _review,
 }

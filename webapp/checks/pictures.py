@@ -9,7 +9,7 @@ from django.views.decorators.http import require_safe
 
 from webapp import files
 from webapp.checks.selectors import check_get, evidence_pair, work_picture_visible
-from webapp.checks.storage import Rendition, preview_key, rendition_key
+from webapp.checks.storage import Rendition, heat_key, preview_key, rendition_key
 from webapp.files import Area
 from webapp.visitors import visitor_digest
 
@@ -23,6 +23,15 @@ def upload(request: HttpRequest, check_id: uuid.UUID) -> HttpResponse:
     if not (seen.picture and seen.has_file):
         raise Http404
     return _jpeg(preview_key(check_id))
+
+
+@require_safe
+def heat(request: HttpRequest, check_id: uuid.UUID) -> HttpResponse:
+    """Send the checked picture with what in it speaks for AI, to whoever may see the picture."""
+    seen = check_get(check_id=check_id, user=request.user, visitor_digest=visitor_digest(request.session))
+    if not (seen.picture and seen.has_file):
+        raise Http404
+    return _jpeg(heat_key(check_id))
 
 
 @require_safe

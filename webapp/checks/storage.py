@@ -44,6 +44,16 @@ def rendition_key(check_id: uuid.UUID, ordinal: int, rendition: Rendition) -> st
     return f"{check_id.hex}-check_pair{ordinal}_{rendition}.jpg"
 
 
+def heat_key(check_id: uuid.UUID) -> str:
+    """Return the key in the area ``derived`` of the picture that shows which parts speak for AI."""
+    return f"{check_id.hex}-check_heat.jpg"
+
+
+def has_heat(check_id: uuid.UUID) -> bool:
+    """Return whether that picture is there; costs a look at the disk."""
+    return store.path_of(Area.DERIVED, heat_key(check_id)).exists()
+
+
 def has_renditions(check_id: uuid.UUID, ordinal: int) -> bool:
     """Return whether all renditions of that pair are there; costs three looks at the disk."""
     return all(store.path_of(Area.DERIVED, rendition_key(check_id, ordinal, one)).exists() for one in Rendition)

@@ -14,5 +14,6 @@ urlpatterns = [
     path("<uuid:check_id>/receipt.json", views.receipt, name="receipt"),
     path("<uuid:check_id>/compare/<int:ordinal>/", views.compare, name="compare"),
     path("<uuid:check_id>/picture.jpg", pictures.upload, name="picture"),
+    path("<uuid:check_id>/heat.jpg", pictures.heat, name="heat"),
     path("<uuid:check_id>/compare/<int:ordinal>/<slug:rendition>.jpg", pictures.rendition, name="rendition"),
 ]

@@ -17,6 +17,8 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
+from provenance.detection.detector import VERSION as DETECTOR_VERSION
+from provenance.detection.sources import SOURCES
 from provenance.images.edits import PRESETS
 from provenance.matching.verify import VERSION, pair_model
 from webapp.accounts.models import User
@@ -115,10 +117,11 @@ def errors(request: HttpRequest) -> HttpResponse:
 @require_safe
 def accuracy(request: HttpRequest) -> HttpResponse:
     """Show the figures of the last full benchmarks that are in the repository, or say that there are none."""
-    results, hashing = _results("site"), _results("hashing")
+    results, hashing, detector = _results("site"), _results("hashing"), _results("detector")
     # What was measured with an earlier verification says nothing of this one.
     results = results if results and results.get("verification") == VERSION else None
     hashing = hashing if hashing and hashing.get("verification") == VERSION else None
+    detector = detector if detector and detector.get("version") == DETECTOR_VERSION else None
     rows = [
         {**row, "text": PRESETS[row["edit"]].text if row["edit"] in PRESETS else _("all edits above, pooled")}
         for row in (results["recall"]["rows"] if results else [])
@@ -145,6 +148,7 @@ def accuracy(request: HttpRequest) -> HttpResponse:
             (PRESETS[stack].text, found) for stack, found in (hashing["verified_by_stack"] if hashing else {}).items()
         ],
         "model": pair_model(),
+        "detector": detector and _detector_tables(detector),
     }
     return render(request, "pages/accuracy.html", context)
 
@@ -155,6 +159,15 @@ def accuracy_curve(request: HttpRequest) -> HttpResponseBase:
     if not _curve().is_file():
         raise Http404
     return FileResponse(_curve().open("rb"), content_type="image/png")
+
+
+def _detector_tables(detector: dict[str, Any]) -> dict[str, Any]:
+    """Return the figures of the detector with the names of what it was measured on."""
+    return {
+        **detector,
+        "rows": [{**row, "name": SOURCES[row["generator"]]} for row in detector["rows"]],
+        "bands": [{**row, "name": SOURCES[row["source"]]} for row in detector["bands"]],
+    }
 
 
 def _curve() -> Path:

@@ -10,6 +10,7 @@ from django.test import Client
 from django.urls import reverse
 from pytest_django import Settings
 
+from provenance.detection.detector import VERSION as DETECTOR_VERSION
 from provenance.matching.verify import VERSION
 
 RESULTS = {
@@ -116,3 +117,26 @@ def test_the_curve_is_a_picture_where_there_is_one() -> None:
     assert response.status_code == 200
     assert response["Content-Type"] == "image/png"
     assert b"".join(response.streaming_content).startswith(b"\x89PNG")
+
+
+DETECTOR = {
+    "machine": "a third machine",
+    "version": DETECTOR_VERSION,
+    "figures": {"pictures": 1544, "ece": 0.0712},
+    "rows": [{"generator": "gpt4o", "pictures": 169, "auc": 0.8123, "low": 0.77, "high": 0.85, "fixed": 0.7}],
+    "bands": [{"source": "wesnoth", "likely_ai": "1.0", "cannot_tell": "90.0", "likely_not_ai": "9.0"}],
+    "reliability": [{"said": 0.15, "was": 0.2, "share": 0.4}],
+}
+
+
+@pytest.mark.django_db
+def test_what_is_told_of_ai_is_shown_with_its_limits(settings: Settings, tmp_path: Path) -> None:
+    (tmp_path / "benchmarks" / "results").mkdir(parents=True)
+    (tmp_path / "benchmarks" / "results" / "detector.json").write_text(json.dumps(DETECTOR))
+    text = shown(settings, tmp_path, None)
+    for words in ("Made by AI?", "GPT-4o", "0.812 (0.770–0.850)", "Battle for Wesnoth", "90.0", "0.071", "a third"):
+        assert words in text
+    assert "No figures yet" not in text
+    other = {**DETECTOR, "version": "ai-detector-v0"}
+    (tmp_path / "benchmarks" / "results" / "detector.json").write_text(json.dumps(other))
+    assert "No figures yet" in shown(settings, tmp_path, None), "figures of another detector say nothing of this one"

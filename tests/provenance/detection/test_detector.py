@@ -1,0 +1,149 @@
+"""The shipped detector, and what reads detectors: answers, abstention, the wrong file, the command line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from skimage import data
+from typer.testing import CliRunner
+
+from provenance.cli import app
+from provenance.detection.detector import (
+    DETECTOR,
+    VERSION,
+    Band,
+    Crop,
+    Detection,
+    Detector,
+    Line,
+    digest_of,
+    heat_map,
+    read_lines,
+)
+from provenance.detection.tower import SHIPPED, SHIPPED_WIDTH, tower_named
+from provenance.detection.views import Box
+from provenance.models import store
+from provenance.models.errors import ModelCorrupt, UnknownModel
+from provenance.training.detector import save
+
+LINE = Line(np.array([2.0, -1.0], np.float32), offset=0.5, slope=2.0, intercept=-1.0, ai_from=1.0, not_to=-1.0)
+
+
+def test_between_the_thresholds_there_is_no_answer() -> None:
+    assert LINE.margins(np.array([[1, 0], [0, 3], [0, 0.5]], np.float32)).tolist() == [2.5, -2.5, 0.0]
+    assert [LINE.band(margin) for margin in (2.5, 1.0, 0.99, -0.99, -1.0)] == [
+        Band.LIKELY_AI,
+        Band.LIKELY_AI,
+        Band.CANNOT_TELL,
+        Band.CANNOT_TELL,
+        Band.LIKELY_NOT_AI,
+    ]
+    assert LINE.probability(0.5) == pytest.approx(0.5)
+
+
+def test_the_shipped_detector_judges_by_the_mean_of_its_squares() -> None:
+    found = DETECTOR.detect(data.coffee())
+    assert len(found.crops) == 8, "a picture of 3 : 2 has two whole squares and six smaller ones"
+    assert found.margin == pytest.approx(np.mean([crop.margin for crop in found.crops]))
+    line = DETECTOR.lines["all"]
+    assert found.probability == pytest.approx(float(line.probability(found.margin)))
+    assert found.band == line.band(found.margin) != Band.LIKELY_AI
+    assert DETECTOR.version == VERSION
+    assert set(DETECTOR.lines) == {"all", *DETECTOR.about["generators"]}
+
+
+def test_the_same_picture_has_the_same_answer_whatever_it_was_saved_as() -> None:
+    pixels = data.astronaut()
+    larger = np.asarray(Image.fromarray(pixels).resize((1024, 1024), Image.Resampling.LANCZOS))
+    margins = [DETECTOR.detect(one).margin for one in (pixels, larger)]
+    assert margins[0] == pytest.approx(margins[1], abs=0.15)
+
+
+def test_what_is_small_or_plain_is_not_judged() -> None:
+    small = DETECTOR.detect(data.astronaut()[:60, :60])
+    assert (small.band, small.probability, small.reason) == (Band.CANNOT_TELL, None, "small")
+    assert DETECTOR.detect(np.full((300, 300, 3), 90, np.uint8)).reason == "plain"
+
+
+def test_thresholds_leave_a_gap_and_errors_are_few() -> None:
+    for line in DETECTOR.lines.values():
+        assert line.not_to < line.ai_from
+        assert line.slope > 0
+        assert float(line.probability(line.ai_from)) > 0.8, "an answer of that weight is not given lightly"
+    assert DETECTOR.about["errors"]["photographs"] <= 0.01
+
+
+def test_features_have_gradients_to_the_pixels() -> None:
+    tower = tower_named(SHIPPED)
+    pixels = torch.rand(1, 3, tower.side, tower.side, requires_grad=True)
+    features = tower(pixels)
+    assert features.shape == (1, SHIPPED_WIDTH)
+    features.sum().backward()
+    assert pixels.grad is not None
+    assert pixels.grad.abs().sum() > 0
+
+
+def test_a_detector_made_by_the_recipe_is_read_back(tmp_path: Path) -> None:
+    file = tmp_path / "mine.safetensors"
+    wide = Line(np.linspace(-1, 1, SHIPPED_WIDTH, dtype=np.float32), 0.25, 1.5, 0.1, 2.0, -2.0)
+    save(file, SHIPPED, store.sha256(SHIPPED), {"all": wide}, {"flickr8k": 3})
+    lines, about = read_lines(file)
+    assert lines["all"].weights.tolist() == wide.weights.tolist()
+    assert (lines["all"].offset, lines["all"].ai_from) == (0.25, 2.0)
+    assert about["pictures"] == {"flickr8k": 3}
+    assert Detector(file).detect(data.coffee()).margin is not None
+
+
+def test_a_detector_of_other_weights_or_of_none_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "mine.safetensors"
+    wide = Line(np.zeros(SHIPPED_WIDTH, np.float32), 0.0, 1.0, 0.0, 1.0, -1.0)
+    save(file, SHIPPED, "0" * 64, {"all": wide}, {})
+    with pytest.raises(ModelCorrupt, match="fitted on other weights of text-image"):
+        Detector(file).load()
+    with pytest.raises(ModelCorrupt, match="no file of a detector"):
+        Detector(store.path(SHIPPED)).load()
+    with pytest.raises(UnknownModel, match="no tower copy-hash"):
+        tower_named("copy-hash")
+    assert digest_of(SHIPPED, store.path(SHIPPED)) == store.sha256(SHIPPED)
+
+
+def test_too_few_pictures_make_no_detector(tmp_path: Path) -> None:
+    endless = Line(np.zeros(3, np.float32), 0.0, 1.0, 0.0, np.inf, -1.0)
+    with pytest.raises(ValueError, match="too few pictures"):
+        save(tmp_path / "mine.safetensors", SHIPPED, "", {"all": endless}, {})
+
+
+def test_the_heat_is_where_squares_stand_out() -> None:
+    crops = [Crop(Box(0, 0, 0.5, 0.5), 3.0), Crop(Box(0.5, 0.5, 0.5, 0.5), -1.0)]
+    heat = heat_map(Detection(Band.CANNOT_TELL, 0.5, 1.0, crops), 40, 80)
+    assert heat.shape == (40, 80)
+    assert heat[5, 10] == 2
+    assert heat[35, 70] == -2
+    assert heat[5, 70] == 0
+
+
+def test_the_command_line_says_it_in_words_and_in_json(tmp_path: Path) -> None:
+    paths = {name: tmp_path / f"{name}.png" for name in ("cup", "plain", "text")}
+    Image.fromarray(data.coffee()).save(paths["cup"])
+    Image.new("RGB", (300, 300), "grey").save(paths["plain"])
+    paths["text"].write_text("no picture")
+    run = CliRunner()
+    done = run.invoke(app, ["detect", str(paths["cup"]), str(paths["plain"])])
+    assert done.exit_code == 0
+    assert "too plain" in done.stdout
+    done = run.invoke(app, ["detect", str(paths["cup"]), "--json"])
+    (row,) = json.loads(done.stdout)
+    assert row["version"] == DETECTOR.version
+    assert row["likely_not_ai_to"] < row["likely_ai_from"]
+    assert 0 <= row["probability"] <= 1
+    assert len(row["crops"]) == 8
+    done = run.invoke(app, ["detect", str(paths["text"]), str(paths["cup"])])
+    assert done.exit_code == 2
+    assert "cup.png" in done.stdout
+    missing = run.invoke(app, ["detect", str(paths["cup"]), "--detector", str(tmp_path / "none")])
+    assert missing.exit_code == 2

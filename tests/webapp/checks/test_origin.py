@@ -1,0 +1,94 @@
+"""Whether AI made it: evidence with figures and places, no say in the verdict, seen by whoever may see the picture."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from provenance.detection.detector import DETECTOR, Band, Crop, Detection
+from provenance.detection.views import Box
+from provenance.models.errors import ModelMissing
+from tests.webapp.checks.conftest import Submit, flat, sample
+from tests.webapp.conftest import Cast
+from webapp.checks.models import Check, Evidence, Outcome, Verdict
+from webapp.checks.origin import NOT_AT_HAND, paint_heat
+from webapp.checks.receipt import receipt
+from webapp.checks.services import check_delete
+
+pytestmark = pytest.mark.django_db
+
+
+def origin(check: Check) -> Evidence:
+    return check.evidence.get(kind="origin")
+
+
+def test_it_works(check_now: Submit, cast: Cast, client: Client) -> None:
+    check = check_now(sample("rocket"))
+    evidence = origin(check)
+    assert evidence.outcome == Outcome.NEUTRAL, "it says nothing of registration"
+    assert evidence.version == DETECTOR.version == check.algorithms["made by AI"]
+    data = evidence.data
+    assert data["band"] in set(Band)
+    assert 0 < data["probability"] < 1
+    assert 0 < data["thresholds"]["likely_not_ai"] < data["thresholds"]["likely_ai"] < 1
+    assert len(data["crops"]) > 4
+    assert all(0 <= crop["left"] <= 1 and 0 < crop["width"] <= 1 for crop in data["crops"])
+    (stored,) = [item for item in receipt(check)["evidence"] if item["kind"] == "origin"]
+    assert stored["figures"] == data
+
+    heat = reverse("checks:heat", args=[check.pk])
+    page = reverse("checks:detail", args=[check.pk])
+    assert client.get(heat).status_code == 404, "whoever has only the link sees no picture"
+    assert heat not in client.get(page).content.decode()
+    client.force_login(cast.owner)
+    shown = client.get(heat)
+    assert (shown.status_code, shown["Content-Type"]) == (200, "image/jpeg")
+    words = client.get(page).content.decode()
+    assert heat in words
+    assert "Made by AI?" in words
+    assert "never alone a reason to accuse anybody" in words
+    check_delete(check=check, actor=cast.owner)
+    assert client.get(heat).status_code == 404
+
+
+@pytest.mark.parametrize("band", list(Band))
+def test_no_answer_changes_the_verdict(check_now: Submit, monkeypatch: pytest.MonkeyPatch, band: Band) -> None:
+    crops = [Crop(Box(0, 0, 1, 1), 4.0), Crop(Box(0, 0, 0.5, 0.5), 5.0)]
+    monkeypatch.setattr(DETECTOR, "detect", lambda pixels: Detection(band, 0.999999, 4.5, crops))
+    check = check_now(sample("rocket"))
+    assert check.verdict == Verdict.NOT_FOUND
+    evidence = origin(check)
+    assert (evidence.outcome, evidence.data["band"]) == (Outcome.NEUTRAL, band)
+    assert evidence.data["probability"] <= 0.9999, "nothing is certain"
+    if band == Band.LIKELY_AI:
+        assert "no ground to accuse" in evidence.summary
+
+
+def test_a_small_picture_is_not_judged(check_now: Submit, client: Client, cast: Cast) -> None:
+    check = check_now(flat())
+    assert origin(check).data == {"band": "cannot_tell", "probability": None, "reason": "small"}
+    client.force_login(cast.owner)
+    assert "too small to tell" in client.get(reverse("checks:detail", args=[check.pk])).content.decode()
+
+
+def test_a_missing_model_is_named_and_the_check_goes_on(check_now: Submit, monkeypatch: pytest.MonkeyPatch) -> None:
+    def absent(pixels: object) -> Detection:
+        raise ModelMissing("ai-detector is not here.", name="ai-detector", command=None)
+
+    monkeypatch.setattr(DETECTOR, "detect", absent)
+    check = check_now(sample("rocket"))
+    assert check.verdict == Verdict.NOT_FOUND
+    assert origin(check).data["reason"] == NOT_AT_HAND
+    assert "ai-detector is not here" in origin(check).summary
+
+
+def test_the_heat_is_in_colour_where_a_part_stands_out() -> None:
+    pixels = np.full((90, 120, 3), 120, np.uint8)
+    crops = [Crop(Box(0, 0, 0.4, 0.4), 3.0), Crop(Box(0.6, 0.6, 0.4, 0.4), -3.0)]
+    painted = paint_heat(pixels, Detection(Band.CANNOT_TELL, 0.5, 0.0, crops)).astype(int)
+    assert painted[10, 10, 0] - painted[10, 10, 2] > 60
+    assert np.ptp(painted[80, 110]) <= 1
+    even = paint_heat(pixels, Detection(Band.CANNOT_TELL, 0.5, 1.0, [Crop(Box(0, 0, 1, 1), 1.0)]))
+    assert np.ptp(even) <= 1

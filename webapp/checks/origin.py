@@ -1,0 +1,107 @@
+"""The step that asks whether a picture was made by AI. It says nothing of registration, and never decides a verdict."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import cv2
+import numpy as np
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from provenance.detection.detector import DETECTOR, Band, Detection, Line, heat_map
+from provenance.images.decode import encode_jpeg, thumbnail
+from provenance.models.errors import ModelError
+from webapp import files
+from webapp.checks.context import Context, EvidenceDraft
+from webapp.checks.models import EvidenceKind, Outcome
+from webapp.checks.renditions import RGB
+from webapp.checks.storage import heat_key
+from webapp.files import Area
+
+NOT_AT_HAND = "not-at-hand"
+_HEAT_SIDE = 800
+_HEAT_COLOUR = (214, 94, 0)
+_MOST_OPAQUE = 0.6
+
+
+class JudgeOrigin:
+    """Judges whether AI made the picture, and paints which parts of it speak most for that."""
+
+    key = "origin"
+    label = gettext_lazy("Asking whether AI made it")
+
+    def examine(self, context: Context) -> list[EvidenceDraft]:
+        """See :class:`webapp.checks.context.Examiner`."""
+        pixels = context.picture.pixels
+        try:
+            detection = DETECTOR.detect(pixels)
+        except ModelError as problem:
+            sentence = _("The detector of AI pictures is not at hand: %(why)s") % {"why": problem}
+            figures = {"band": str(Band.CANNOT_TELL), "probability": None, "reason": NOT_AT_HAND}
+            return [_draft(sentence, figures, NOT_AT_HAND)]
+        context.algorithms["made by AI"] = DETECTOR.version
+        if len(detection.crops) > 1:
+            heat = encode_jpeg(paint_heat(pixels, detection), quality=85)
+            with context.fenced() as check:
+                files.write(Area.DERIVED, heat_key(check.pk), heat)
+        return [_draft(_sentence(detection), _figures(detection), DETECTOR.version)]
+
+
+def paint_heat(pixels: RGB, detection: Detection) -> RGB:
+    """Return the picture, at most 800 a side, in grey, with colour where its parts speak more for AI than all of it."""
+    small = thumbnail(pixels, _HEAT_SIDE)
+    height, width, _channels = small.shape
+    heat = np.maximum(heat_map(detection, height, width), 0)
+    heat = cv2.GaussianBlur(heat, (0, 0), max(height, width) / 24)
+    opacity = (_MOST_OPAQUE * heat / max(float(heat.max()), 1e-6))[..., None]
+    grey = np.repeat(small.mean(2, keepdims=True), 3, 2)
+    return np.asarray(np.rint(grey * (1 - opacity) + np.array(_HEAT_COLOUR) * opacity), np.uint8)
+
+
+def _draft(summary: str, data: dict[str, Any], version: str) -> EvidenceDraft:
+    return EvidenceDraft(
+        kind=EvidenceKind.ORIGIN, outcome=Outcome.NEUTRAL, summary=summary[:400], data=data, version=version
+    )
+
+
+def _sentence(detection: Detection) -> str:
+    if detection.reason == "small":
+        return _("This picture is too small to tell whether AI made it.")
+    if detection.reason == "plain":
+        return _("This picture is too plain to tell whether AI made it.")
+    sentences = {
+        Band.LIKELY_AI: _("It looks like pictures that AI made. By itself that is no ground to accuse anybody."),
+        Band.LIKELY_NOT_AI: _("It does not look like the pictures by AI that this was tested on."),
+        Band.CANNOT_TELL: _("Whether AI made this picture cannot be told from how it looks."),
+    }
+    return sentences[detection.band]
+
+
+def _figures(detection: Detection) -> dict[str, Any]:
+    """Return what the evidence rests on; places are parts of the picture's width and height."""
+    figures: dict[str, Any] = {"band": str(detection.band), "probability": None}
+    if detection.reason is not None:
+        return {**figures, "reason": detection.reason}
+    about, line = DETECTOR.about, DETECTOR.lines["all"]
+    assert detection.margin is not None
+    crops = []
+    for crop in detection.crops:
+        place = {side: round(value, 4) for side, value in asdict(crop.box).items()}
+        crops.append({**place, "probability": _share(line, crop.margin)})
+    return {
+        **figures,
+        "probability": _share(line, detection.margin),
+        "margin": round(detection.margin, 4),
+        "thresholds": {"likely_ai": _share(line, line.ai_from), "likely_not_ai": _share(line, line.not_to)},
+        "asked_error": about["errors"],
+        "features": about["tower"],
+        "generators": about["generators"],
+        "crops": crops,
+    }
+
+
+def _share(line: Line, margin: float) -> float:
+    """Return a probability as figures have it: nothing is certain."""
+    return round(min(max(float(line.probability(margin)), 0.0001), 0.9999), 4)
