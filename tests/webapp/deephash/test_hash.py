@@ -73,6 +73,23 @@ def test_it_works(cast: Cast, pictures: Catalogue) -> None:
     assert page.index(">2</span>") < page.index(">1</span>"), "the same picture comes first"
 
 
+def test_a_look_up_opens_no_registered_file_and_sets_no_limit_on_the_server(
+    cast: Cast, pictures: Catalogue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    choose(cast, pictures)
+    for work in Work.objects.all():
+        files.delete(Area.WORKS, work.sha256)
+
+    def refused(*_limits: object) -> None:
+        raise AssertionError("the limit would hold for every request of this process")
+
+    monkeypatch.setattr("resource.setrlimit", refused)
+    page = cast.client("owner").post(reverse("deephash:page", args=[pictures.pk]), {"picture": picture(pixels_of(2))})
+    assert page.content.decode().count('data-label="PSNR"') == 3
+    assert page.content.decode().count(" dB</td>") == 2
+    assert "none: they are the same" in page.content.decode()
+
+
 def test_the_table_holds_what_the_hash_gives(cast: Cast, pictures: Catalogue) -> None:
     choose(cast, pictures, "con-vae-128-v1")
     for seed in (1, 2, 3):
