@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -25,7 +26,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from provenance.models.autoencoder_nets import BITS, KINDS, Architecture, Autoencoder
 from provenance.training.deephash_pictures import GreyPictures, cifar, folder, photographs
@@ -228,10 +229,13 @@ class Trainer:
 
 
 def save_weights(net: Autoencoder, path: Path) -> None:
-    """Write a net as float16, with its architecture, at once or not at all."""
+    """Write a net as float16, with its architecture, at once or not at all, power cuts included."""
     part = path.with_suffix(".part")
     tensors = {name: tensor.half().contiguous() for name, tensor in net.state_dict().items()}
-    save_file(tensors, part, net.architecture.metadata())
+    with part.open("wb") as file:
+        file.write(save(tensors, net.architecture.metadata()))
+        file.flush()
+        os.fsync(file.fileno())
     part.rename(path)
 
 

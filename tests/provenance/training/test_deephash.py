@@ -99,6 +99,21 @@ def test_a_file_that_is_no_autoencoder_is_refused(tmp_path: Path) -> None:
         load_autoencoder(tmp_path / "net.safetensors")
 
 
+def test_weights_are_on_the_disk_before_they_have_their_name_and_a_part_of_them_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "net.safetensors"
+    there: list[bool] = []
+    monkeypatch.setattr("os.fsync", lambda _file: there.append(path.exists()))
+    save_weights(Autoencoder(Architecture("con-vae", 16, 32, 0.05)), path)
+    assert there == [False]
+    whole = path.read_bytes()
+    for length in (0, 100, len(whole) - 100):
+        path.write_bytes(whole[:length])
+        with pytest.raises(ValueError, match="no autoencoder"):
+            load_autoencoder(path)
+
+
 @pytest.mark.parametrize(
     ("count", "seeds", "reason"),
     [

@@ -13,16 +13,17 @@ from provenance.hashing.deephash import DEEP_HASHES, EDIT_HASH
 from tests.webapp.catalogues.conftest import import_files
 from tests.webapp.checks.conftest import upload
 from tests.webapp.conftest import Cast
-from tests.webapp.deephash.conftest import finish
+from tests.webapp.deephash.conftest import finish, trained
 from tests.webapp.pages.test_public import Page
 from tests.webapp.pictures import pixels_of, png
 from webapp import files
 from webapp.catalogues.models import Catalogue
 from webapp.checks.models import Check, Verdict
 from webapp.checks.services import check_submit
-from webapp.deephash import services
+from webapp.deephash import hashes, services
 from webapp.deephash.models import CatalogueHash, DeepCode
 from webapp.deephash.search import bits_of, works_nearest
+from webapp.deephash.storage import Part, path_of
 from webapp.errors import ProductError
 from webapp.files import Area
 from webapp.jobs.models import JobState
@@ -131,6 +132,19 @@ def test_what_only_the_deep_hash_finds_is_verified(
     assert run_check(cast, _saved_again(2)).verdict == Verdict.NOT_FOUND
     choose(cast, pictures)
     assert run_check(cast, _saved_again(2)).verdict == Verdict.REGISTERED
+
+
+def test_a_damaged_model_takes_its_hash_from_checks_and_nothing_else(cast: Cast, pictures: Catalogue) -> None:
+    model = trained(pictures)
+    choose(cast, pictures, model.algorithm)
+    path = path_of(model.pk, Part.WEIGHTS)
+    path.write_bytes(path.read_bytes()[:-100])
+    hashes._loaded.cache_clear()
+    check = run_check(cast, _saved_again(2))
+    assert check.verdict == Verdict.REGISTERED
+    assert not check.evidence.filter(version=model.algorithm).exists()
+    page = cast.client("owner").post(reverse("deephash:page", args=[pictures.pk]), {"picture": picture(pixels_of(2))})
+    assert page.status_code == 503
 
 
 def _saved_again(seed: int) -> bytes:
