@@ -10,7 +10,8 @@ from django.utils.translation import gettext_lazy, ngettext
 
 from provenance.hashing.dihedral import TRANSFORMS
 from provenance.models.errors import ModelError
-from webapp.checks.context import Context, EvidenceDraft, Suspect
+from webapp.checks.candidates import near_unverified, rank
+from webapp.checks.context import Context, EvidenceDraft, Near
 from webapp.checks.models import EvidenceKind, Outcome
 from webapp.deephash.hashes import Chosen, chosen_hash
 from webapp.deephash.models import CatalogueHash, DeepCode
@@ -37,7 +38,8 @@ class SearchDeepHashes:
             .order_by("algorithm", "pk")
             .distinct("algorithm")
         )
-        drafts = []
+        near = {suspect.work_id: dict(suspect.near) for suspect in context.suspects}
+        asked: list[tuple[Chosen, list[FoundWork]]] = []
         for number, choice in enumerate(choices):
             context.report(number, len(choices), choice.algorithm)
             try:
@@ -53,20 +55,25 @@ class SearchDeepHashes:
                 limit=MOST_FOUND,
                 radius=chosen.policy.candidate_radius,
             )
-            known = {suspect.work_id for suspect in context.suspects}
-            context.suspects += [Suspect(each.work_id, {}, False) for each in found if each.work_id not in known]
+            for each in found:
+                near.setdefault(each.work_id, {})[choice.algorithm] = Near(each.distance, 0)
             context.algorithms[f"deep hash {choice.algorithm}"] = choice.algorithm
-            drafts.append(
-                EvidenceDraft(
-                    kind=EvidenceKind.CANDIDATES,
-                    outcome=Outcome.NEUTRAL,
-                    summary=_summary(chosen, found),
-                    data=_figures(chosen, found),
-                    version=choice.algorithm,
-                    ordinal=_FIRST_ORDINAL + number,
-                )
+            asked.append((chosen, found))
+        if not asked:
+            return []
+        context.suspects = rank(near, {chosen.policy.algorithm: chosen.policy for chosen, _found in asked})
+        unverified = near_unverified(context.suspects)
+        return [
+            EvidenceDraft(
+                kind=EvidenceKind.CANDIDATES,
+                outcome=Outcome.NEUTRAL,
+                summary=_summary(chosen, found),
+                data={**_figures(chosen, found), "near_unverified": unverified},
+                version=chosen.policy.algorithm,
+                ordinal=_FIRST_ORDINAL + number,
             )
-        return drafts
+            for number, (chosen, found) in enumerate(asked)
+        ]
 
 
 def _figures(chosen: Chosen, found: list[FoundWork]) -> dict[str, Any]:
@@ -90,7 +97,6 @@ def _figures(chosen: Chosen, found: list[FoundWork]) -> dict[str, Any]:
         "listed": [
             {"work": str(each.work_id), "distance": each.distance, "variant": TRANSFORMS[0]} for each in found
         ],
-        "near_unverified": 0,
     }
 
 

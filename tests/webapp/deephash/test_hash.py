@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import uuid
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from django.urls import reverse
 from PIL import Image
 
 from provenance.hashing.deephash import DEEP_HASHES, EDIT_HASH
+from provenance.matching.policy import MOST_VERIFIED
 from tests.webapp.catalogues.conftest import import_files
 from tests.webapp.checks.conftest import upload
 from tests.webapp.conftest import Cast
@@ -18,7 +20,8 @@ from tests.webapp.pages.test_public import Page
 from tests.webapp.pictures import pixels_of, png
 from webapp import files
 from webapp.catalogues.models import Catalogue
-from webapp.checks.models import Check, Verdict
+from webapp.checks.context import Near, Suspect
+from webapp.checks.models import Check, EvidenceKind, Verdict
 from webapp.checks.services import check_submit
 from webapp.deephash import hashes, services
 from webapp.deephash.models import CatalogueHash, DeepCode
@@ -132,6 +135,27 @@ def test_what_only_the_deep_hash_finds_is_verified(
     assert run_check(cast, _saved_again(2)).verdict == Verdict.NOT_FOUND
     choose(cast, pictures)
     assert run_check(cast, _saved_again(2)).verdict == Verdict.REGISTERED
+
+
+@pytest.mark.parametrize(("distance", "verdict"), [(80, Verdict.REGISTERED), (0, Verdict.CANNOT_TELL)])
+def test_what_it_finds_is_verified_in_its_turn_or_counted_as_cut_off(
+    cast: Cast, pictures: Catalogue, monkeypatch: pytest.MonkeyPatch, distance: int, verdict: Verdict
+) -> None:
+    choose(cast, pictures)
+    strangers = [Suspect(uuid.UUID(int=n), {"pdq-v1": Near(distance, 0)}, distance < 32) for n in range(MOST_VERIFIED)]
+    monkeypatch.setattr("webapp.checks.candidates.rank", lambda near: strangers)
+    check = run_check(cast, _saved_again(2))
+    assert check.verdict == verdict
+    evidence = check.evidence.get(version=EDIT_HASH.algorithm)
+    assert evidence.data["near"] == 1
+    assert evidence.data["near_unverified"] == (verdict == Verdict.CANNOT_TELL)
+    pair = check.evidence.filter(kind=EvidenceKind.PAIR).first()
+    if verdict == Verdict.REGISTERED:
+        assert pair is not None
+        assert pair.data["near"]
+        assert pair.data["distances"] == {EDIT_HASH.algorithm: {"distance": 0, "variant": "as it is"}}
+        page = cast.client("owner").get(reverse("checks:detail", args=[check.pk])).content.decode()
+        assert "of 1 (as it is)" not in page, "distances of hashes are bits"
 
 
 def test_a_damaged_model_takes_its_hash_from_checks_and_nothing_else(cast: Cast, pictures: Catalogue) -> None:
