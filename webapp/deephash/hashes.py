@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from provenance.hashing.autoencoders import AutoencoderHash
@@ -45,8 +45,9 @@ def shipped_hash(algorithm: str) -> Chosen:
 
 
 def trained_hash(model: TrainedModel) -> Chosen:
-    """Return a hash that was trained here."""
+    """Return a hash that was trained here; its thresholds say that they were measured on what it learnt from."""
     policy = derived(model.algorithm, model.bits, variants=1, curve=tuple(model.curve))
+    policy = replace(policy, source=f"{policy.source}, which it learnt from")
     return Chosen(_loaded(model.pk.hex, model.algorithm, model.bits), policy)
 
 

@@ -320,6 +320,9 @@ def training_run(*, model_id: uuid.UUID | str, job: Job, progress: Progress) -> 
     net = trainer.finish()
     save_weights(net, path_of(model.pk, Part.WEIGHTS))
     model.curve = _curve(model, levels)
+    if not any(model.curve):
+        message = _("The pictures of this catalogue repeat each other too often for thresholds to be measured on them.")
+        raise ProductError(ErrorCode.INVALID, message)
     model.history = json.loads(json.dumps([asdict(row) for row in trainer.history]).replace("NaN", "null"))
     model.pictures, model.trained_at = count, timezone.now()
     with transaction.atomic():
@@ -358,15 +361,17 @@ def _levels(model: TrainedModel, progress: Progress) -> npt.NDArray[np.uint8]:
 
 
 def _curve(model: TrainedModel, levels: npt.NDArray[np.uint8]) -> list[Any]:
-    """Count the pairs of different pictures at each distance, of some of the catalogue."""
+    """Count the pairs of different pictures at each distance, of some of the catalogue; one picture again is none."""
     from provenance.hashing.autoencoders import AutoencoderHash
     from provenance.models.autoencoder_nets import load_autoencoder
+    from provenance.training.deephash import repeats, thumbnail
 
     hasher = AutoencoderHash(model.algorithm, model.bits, lambda: load_autoencoder(path_of(model.pk, Part.WEIGHTS)))
     chosen = np.linspace(0, len(levels) - 1, min(_MOST_COMPARED, len(levels))).astype(int)
     words = np.ascontiguousarray(hasher.encode_grey(levels[chosen])[0]).view(np.uint64)
+    small = np.stack([thumbnail(levels[row]) for row in chosen])
     counts = np.zeros(model.bits + 1, np.int64)
     for row in range(len(words) - 1):
         apart = np.bitwise_count(words[row + 1 :] ^ words[row]).sum(1)
-        counts += np.bincount(apart, minlength=len(counts))
+        counts += np.bincount(apart[~repeats(small[row], small[row + 1 :])], minlength=len(counts))
     return [int(count) for count in counts]

@@ -125,7 +125,19 @@ def test_weights_are_on_the_disk_before_they_have_their_name_and_a_part_of_them_
 def test_what_teaches_nothing_is_refused_with_the_reason(count: int, seeds: int, reason: str) -> None:
     pictures = [pixels_of(number % seeds, 32, 32)[..., 0] for number in range(count)]
     with pytest.raises(CannotTrain, match=reason):
-        check_pictures(np.stack(pictures) if pictures else np.empty((0, 32, 32), np.uint8))
+        check_pictures(np.array(pictures, np.uint8), np.arange(count))
+
+
+def test_different_pictures_count_wherever_they_stand(levels: np.ndarray, tmp_path: Path) -> None:
+    many = np.concatenate([np.repeat(levels[:1], 1024, 0), levels])
+    Trainer(
+        Architecture("con-vae", 16, 32, 0.05),
+        many,
+        train=np.arange(len(many)),
+        tune=np.empty(0, np.int64),
+        epochs=1,
+        checkpoint=tmp_path / "state.pt",
+    )
 
 
 @pytest.mark.parametrize("wrong", [{"kind": "gan"}, {"bits": 12}, {"side": 100}, {"scale": 0.0}])

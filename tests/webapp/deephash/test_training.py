@@ -6,19 +6,22 @@ import io
 from datetime import timedelta
 from typing import Any
 
+import numpy as np
 import pytest
 from django.urls import reverse
 from django.utils import timezone
 from PIL import Image
 
+from provenance.hashing.autoencoders import grey
 from provenance.training import deephash
 from tests.webapp.catalogues.conftest import import_files
 from tests.webapp.conftest import Cast
-from tests.webapp.deephash.conftest import finish
-from tests.webapp.pictures import pixels_of, png
+from tests.webapp.deephash.conftest import finish, trained
+from tests.webapp.pictures import jpeg, pixels_of, png
 from webapp import files
 from webapp.catalogues.models import Catalogue
 from webapp.deephash import services
+from webapp.deephash.hashes import trained_hash
 from webapp.deephash.models import CatalogueHash, DeepCode, TrainedModel
 from webapp.deephash.storage import Part, key_of, path_of, sweep
 from webapp.errors import ProductError
@@ -59,6 +62,16 @@ def test_it_works(cast: Cast, pictures: Catalogue) -> None:
     page = client.post(address, {"picture": asked}).content.decode()
     assert "none: they are the same" in page
     assert model.algorithm in page
+
+
+def test_a_picture_that_is_there_twice_does_not_count_as_two_different_ones(catalogue: Catalogue) -> None:
+    model = trained(catalogue)
+    levels = np.stack([grey(pixels_of(seed), 128) for seed in (1, 2, 3)])
+    again = grey(np.asarray(Image.open(io.BytesIO(jpeg(1)))), 128)
+    assert (again != levels[0]).any()
+    assert sum(services._curve(model, np.stack([*levels, again]))) == 5, "of six pairs"
+    assert sum(services._curve(model, np.stack([levels[0], again]))) == 0
+    assert trained_hash(model).policy.source.endswith("which it learnt from")
 
 
 @pytest.mark.usefixtures("small")
