@@ -43,6 +43,7 @@ class TrainedModel(models.Model):
     )
     kind = models.CharField(_("architecture"), max_length=10, choices=Kind.choices, default=Kind.CON_VAE)
     bits = models.PositiveSmallIntegerField(_("length"), choices=Bits.choices, default=Bits.SHORT)
+    read_to = models.UUIDField(null=True, blank=True, help_text="Id of the last work that was read to learn from.")
     pictures = models.PositiveIntegerField(default=0, help_text="From which it learnt.")
     history = models.JSONField(default=list, blank=True, help_text="Error and PSNR by epoch.")
     curve = models.JSONField(default=list, blank=True, help_text="Pairs of different pictures at each distance.")

@@ -6,14 +6,14 @@ there.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
+import os
 import time
 import uuid
-from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import timedelta
-from io import BytesIO
 from typing import Any
 
 import numpy as np
@@ -53,6 +53,8 @@ BATCH = 32
 # Of training, in all: some minutes of one core, whatever the catalogue's size.
 STEPS = 1500
 SCALE = 0.375
+# Pictures: so many are learnt from once each.
+MOST_LEARNT = 48_000
 # Of pairs of different pictures, from which thresholds are read.
 _MOST_COMPARED = 1500
 AGAIN_AFTER = timedelta(hours=1)
@@ -183,18 +185,21 @@ def hashing_run(*, choice_id: int, job: Job, progress: Progress) -> bool:
         works = list(owed.order_by("pk")[:BATCH])
         if not works:
             return True
-        pictures = [pixels_of(work) for work in works]
-        read = [(work, pixels) for work, pixels in zip(works, pictures, strict=True) if pixels is not None]
-        if read:
-            codes, features = hasher.encode([pixels for _work, pixels in read])
-            rows = code_rows([work for work, _pixels in read], choice.algorithm, codes, features)
-        else:
-            rows = []
+        rows, lost = [], []
+        for work in works:
+            # One at a time: decoded pictures may be large.
+            pixels = pixels_of(work)
+            if pixels is None:
+                lost.append(str(work.pk))
+            else:
+                (code,), (feature,) = hasher.encode([pixels])
+                rows.append(code_row(work, choice.algorithm, code, feature))
+            if time.monotonic() - began > SLICE_SECONDS:
+                break
         with transaction.atomic():
             hold_claim(job=job)
             there = set(Work.objects.filter(pk__in=[row.work_id for row in rows]).values_list("pk", flat=True))
             DeepCode.objects.bulk_create((row for row in rows if row.work_id in there), ignore_conflicts=True)
-            lost = [str(work.pk) for work, pixels in zip(works, pictures, strict=True) if pixels is None]
             if lost:
                 choice.unreadable = [*choice.unreadable, *lost]
                 choice.save(update_fields=("unreadable",))
@@ -213,13 +218,10 @@ def pixels_of(work: Work) -> RGB | None:
         return None
 
 
-def code_rows(works: Sequence[Work], algorithm: str, codes: Packed, features: Features) -> list[DeepCode]:
-    """Return the rows of pictures' codes, uint8 ``[N, bits / 8]``, and feature vectors, float ``[N, bits]``."""
-    column = f"code{8 * codes.shape[1]}"
-    return [
-        DeepCode(work=work, algorithm=algorithm, feature=HalfVector(feature), **{column: bits_of(code)})
-        for work, code, feature in zip(works, codes, features, strict=True)
-    ]
+def code_row(work: Work, algorithm: str, code: Packed, feature: Features) -> DeepCode:
+    """Return the row of a picture's code, uint8 ``[bits / 8]``, and feature vector, float ``[bits]``."""
+    column = f"code{8 * len(code)}"
+    return DeepCode(work=work, algorithm=algorithm, feature=HalfVector(feature), **{column: bits_of(code)})
 
 
 # --- Training ---
@@ -292,6 +294,8 @@ def training_run(*, model_id: uuid.UUID | str, job: Job, progress: Progress) -> 
         raise ProductError(ErrorCode.GONE, _("The catalogue has been deleted."), status=410)
     take_share_of_processors()
     levels = _levels(model, progress)
+    if levels is None:
+        return False
     count = len(levels)
     epochs = max(1, round(STEPS / max(1, count // 32)))
     try:
@@ -335,29 +339,52 @@ def training_run(*, model_id: uuid.UUID | str, job: Job, progress: Progress) -> 
     return True
 
 
-def _levels(model: TrainedModel, progress: Progress) -> npt.NDArray[np.uint8]:
-    """Return the catalogue's pictures as grey levels ``[N, 128, 128]``, no two the same, read once and kept."""
+def _levels(model: TrainedModel, progress: Progress) -> npt.NDArray[np.uint8] | None:
+    """Return the catalogue's pictures as grey levels ``[N, 128, 128]``, no two the same, mapped from a file; None where
+    some must still be read."""
     from provenance.training.deephash_pictures import SIDE
 
     file = path_of(model.pk, Part.LEVELS)
-    if not file.exists():
-        works = list(works_of(model.catalogue).order_by("pk").only("pk", "sha256"))
-        found = np.empty((len(works), SIDE, SIDE), np.uint8)
-        seen: set[bytes] = set()
-        for done, work in enumerate(works):
-            progress("reading", done, len(works))
+    if not file.exists() and not _read_levels(model, progress, SIDE):
+        return None
+    shape = (-1, SIDE, SIDE)
+    return np.memmap(file, np.uint8, "r").reshape(shape) if file.stat().st_size else np.empty((0, SIDE, SIDE), np.uint8)
+
+
+def _read_levels(model: TrainedModel, progress: Progress, side: int) -> bool:
+    """Add the next pictures' levels to the file; return whether all are there, which are a random sample of large
+    catalogues. One that is killed reads again what it has read since its last slice."""
+    part = path_of(model.pk, Part.READING)
+    works = works_of(model.catalogue)
+    total = min(works.count(), MOST_LEARNT)
+    began = time.monotonic()
+    with part.open("a+b") as file:
+        file.seek(0)
+        seen = set()
+        while len(square := file.read(side * side)) == side * side:
+            seen.add(_digest(square))
+        file.truncate(file.tell() - len(square))
+        # Ids are random, and so are the first of them.
+        owed = works.filter(pk__gt=model.read_to) if model.read_to else works
+        for work in owed.order_by("pk").only("pk", "sha256").iterator(chunk_size=BATCH):
+            if len(seen) >= MOST_LEARNT:
+                break
+            progress("reading", len(seen), total)
             pixels = pixels_of(work)
-            if pixels is None:
-                continue
-            square = grey(pixels, SIDE)
-            if square.tobytes() not in seen:
-                found[len(seen)] = square
-                seen.add(square.tobytes())
-        buffer = BytesIO()
-        np.save(buffer, found[: len(seen)])
-        files.write(Area.DEEPHASH, file.name, buffer.getvalue(), durable=False)
-    levels: npt.NDArray[np.uint8] = np.load(file, mmap_mode="r")
-    return levels
+            if pixels is not None and (digest := _digest(square := grey(pixels, side).tobytes())) not in seen:
+                file.write(square)
+                seen.add(digest)
+            if time.monotonic() - began > SLICE_SECONDS:
+                file.flush()
+                os.fsync(file.fileno())
+                TrainedModel.objects.filter(pk=model.pk).update(read_to=work.pk)
+                return False
+    part.rename(path_of(model.pk, Part.LEVELS))
+    return True
+
+
+def _digest(square: bytes) -> bytes:
+    return hashlib.sha256(square).digest()
 
 
 def _curve(model: TrainedModel, levels: npt.NDArray[np.uint8]) -> list[Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import uuid
+import weakref
 
 import numpy as np
 import pytest
@@ -191,6 +192,25 @@ def test_later_pictures_get_their_codes_and_deleted_ones_are_not_found(cast: Cas
     Work.objects.filter(title="4").update(deleted_at="2026-01-01T00:00Z")
     found = works_nearest(algorithm=EDIT_HASH.algorithm, code=codes[0], feature=features[0], limit=5)
     assert len(found) == 3
+
+
+def test_no_two_decoded_pictures_are_held_at_once(
+    cast: Cast, pictures: Catalogue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoded: list[weakref.ref[np.ndarray]] = []
+    real = services.pixels_of
+
+    def watched(work: Work) -> np.ndarray | None:
+        # The one before may be held until the next is there.
+        assert sum(each() is not None for each in decoded) <= 1
+        pixels = real(work)
+        if pixels is not None:
+            decoded.append(weakref.ref(pixels))
+        return pixels
+
+    monkeypatch.setattr(services, "pixels_of", watched)
+    choose(cast, pictures)
+    assert len(decoded) == DeepCode.objects.count() == 3
 
 
 def test_a_file_that_is_lost_does_not_stop_the_others(cast: Cast, pictures: Catalogue) -> None:
