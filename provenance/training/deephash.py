@@ -62,7 +62,7 @@ class Epoch:
 def thumbnail(square: Levels) -> npt.NDArray[np.float32]:
     """Return uint8 ``[side, side]`` as float32 ``[256]``, by which one tells whether it :func:`repeats` another."""
     box = square.shape[0] // _THUMBNAIL
-    return square.reshape(_THUMBNAIL, box, _THUMBNAIL, box).mean((1, 3), np.float32).ravel()
+    return np.asarray(square.reshape(_THUMBNAIL, box, _THUMBNAIL, box).mean((1, 3), np.float32)).ravel()
 
 
 def repeats(one: npt.NDArray[np.float32], others: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:

@@ -12,8 +12,8 @@ from provenance.hashing.dihedral import TRANSFORMS
 from provenance.models.errors import ModelError
 from webapp.checks.candidates import near_unverified, rank
 from webapp.checks.context import Context, EvidenceDraft, Near
-from webapp.checks.models import EvidenceKind, Outcome
-from webapp.deephash.hashes import Chosen, chosen_hash
+from webapp.checks.models import Check, EvidenceKind, Outcome
+from webapp.deephash.hashes import MOST_ASKED, Chosen, chosen_hash
 from webapp.deephash.models import CatalogueHash, DeepCode
 from webapp.deephash.search import FoundWork, works_nearest
 
@@ -32,12 +32,7 @@ class SearchDeepHashes:
 
     def examine(self, context: Context) -> list[EvidenceDraft]:
         """See :class:`webapp.checks.context.Examiner`."""
-        choices = (
-            CatalogueHash.objects.filter(catalogue__deleted_at=None)
-            .select_related("trained_model")
-            .order_by("algorithm", "pk")
-            .distinct("algorithm")
-        )
+        choices = _asked(context.check)
         near = {suspect.work_id: dict(suspect.near) for suspect in context.suspects}
         asked: list[tuple[Chosen, list[FoundWork]]] = []
         for number, choice in enumerate(choices):
@@ -74,6 +69,22 @@ class SearchDeepHashes:
             )
             for number, (chosen, found) in enumerate(asked)
         ]
+
+
+def _asked(check: Check) -> list[CatalogueHash]:
+    """Return a choice of each hash that this check asks, :data:`MOST_ASKED` at most: first those of the sender's own
+    organisations, then the shipped ones, then those that were chosen first."""
+    own = {check.organisation_id}
+    if check.owner is not None:
+        own.update(check.owner.memberships.values_list("organisation", flat=True))
+    found = CatalogueHash.objects.filter(catalogue__deleted_at=None)
+    rows = found.values_list("catalogue__organisation", "trained_model", "pk", "algorithm")
+    first: dict[str, int] = {}
+    for *_order, pk, algorithm in sorted(rows, key=lambda row: (row[0] not in own, row[1] is not None, row[2])):
+        first.setdefault(algorithm, pk)
+    keys = list(first.values())[:MOST_ASKED]
+    choices = CatalogueHash.objects.select_related("trained_model").in_bulk(keys)
+    return [choices[key] for key in keys if key in choices]
 
 
 def _figures(chosen: Chosen, found: list[FoundWork]) -> dict[str, Any]:

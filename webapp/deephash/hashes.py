@@ -11,8 +11,8 @@ from provenance.matching.policy import Policy, deep_policy, derived
 from webapp.deephash.models import CatalogueHash, TrainedModel
 from webapp.deephash.storage import Part, path_of
 
-# Loaded at once in one process; 10 MB each.
-_MOST_LOADED = 4
+# A check asks so many at most, and a process holds as many; 10 MB each.
+MOST_ASKED = 8
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ def trained_hash(model: TrainedModel) -> Chosen:
     return Chosen(_loaded(model.pk.hex, model.algorithm, model.bits), policy)
 
 
-@lru_cache(maxsize=_MOST_LOADED)
+@lru_cache(maxsize=MOST_ASKED)
 def _loaded(model_hex: str, algorithm: str, bits: int) -> AutoencoderHash:
     import uuid
 

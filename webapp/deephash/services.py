@@ -14,13 +14,14 @@ import time
 import uuid
 from dataclasses import asdict
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from django.conf import settings
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -29,13 +30,13 @@ from pgvector import HalfVector
 from provenance.hashing.autoencoders import Features, Packed, grey
 from provenance.images.decode import DecodeError, Limits, decode, memory_limit
 from webapp import files
-from webapp.accounts.models import User
+from webapp.accounts.models import Organisation, User
 from webapp.accounts.services import audit
 from webapp.catalogues.models import Catalogue
 from webapp.deephash.hashes import chosen_hash, shipped_hash
 from webapp.deephash.models import CatalogueHash, DeepCode, TrainedModel
 from webapp.deephash.search import bits_of
-from webapp.deephash.storage import Part, delete_working_files, path_of
+from webapp.deephash.storage import Part, delete_files, delete_working_files, path_of
 from webapp.errors import ErrorCode, ProductError
 from webapp.files import Area
 from webapp.jobs.models import FINAL_STATES, Job
@@ -55,6 +56,8 @@ STEPS = 1500
 SCALE = 0.375
 # Pictures: so many are learnt from once each.
 MOST_LEARNT = 48_000
+# Of an organisation, those in training with them.
+MOST_MODELS = 10
 # Of pairs of different pictures, from which thresholds are read.
 _MOST_COMPARED = 1500
 AGAIN_AFTER = timedelta(hours=1)
@@ -78,6 +81,7 @@ def hash_choose(*, catalogue: Catalogue, algorithm: str, actor: User) -> None:
     Raises:
         ProductError: there is no such hash.
     """
+    _lock(catalogue.organisation_id)
     model = None
     if algorithm:
         model = next((one for one in models_of(catalogue) if one.algorithm == algorithm), None)
@@ -86,6 +90,11 @@ def hash_choose(*, catalogue: Catalogue, algorithm: str, actor: User) -> None:
                 shipped_hash(algorithm)
             except KeyError:
                 raise ProductError(ErrorCode.INVALID, _("There is no such hash. Choose one of the list.")) from None
+    _record_choice(catalogue, algorithm, actor)
+    _set_choice(catalogue, algorithm, model)
+
+
+def _record_choice(catalogue: Catalogue, algorithm: str, actor: User) -> None:
     audit(
         verb="catalogue.hash_chosen",
         obj=catalogue,
@@ -93,19 +102,21 @@ def hash_choose(*, catalogue: Catalogue, algorithm: str, actor: User) -> None:
         organisation=catalogue.organisation,
         data={"algorithm": algorithm},
     )
-    _set_choice(catalogue, algorithm, model)
 
 
 def models_of(catalogue: Catalogue) -> QuerySet[TrainedModel]:
     """Return the models that were trained in the catalogue's organisation, newest first."""
-    return (
-        TrainedModel.objects.filter(catalogue__organisation=catalogue.organisation_id, catalogue__deleted_at=None)
-        .exclude(trained_at=None)
-        .select_related("catalogue")
-    )
+    found = TrainedModel.objects.filter(organisation=catalogue.organisation_id).exclude(trained_at=None)
+    return found.select_related("catalogue").prefetch_related("uses__catalogue")
+
+
+def _lock(organisation_id: uuid.UUID) -> None:
+    """Let models and choices of an organisation change one at a time, until this transaction ends."""
+    Organisation.objects.select_for_update(no_key=True).get(pk=organisation_id)
 
 
 def _set_choice(catalogue: Catalogue, algorithm: str, model: TrainedModel | None) -> None:
+    """Set what the catalogue uses; whoever calls this holds the lock of its organisation."""
     before = CatalogueHash.objects.select_for_update().filter(catalogue=catalogue).first()
     if before is not None and before.algorithm != algorithm:
         DeepCode.objects.filter(work__catalogue_item__catalogue=catalogue, algorithm=before.algorithm).delete()
@@ -114,6 +125,45 @@ def _set_choice(catalogue: Catalogue, algorithm: str, model: TrainedModel | None
     if algorithm and before is None:
         choice = CatalogueHash.objects.create(catalogue=catalogue, algorithm=algorithm, trained_model=model)
         _begin_hashing(choice)
+
+
+# --- Deleting models ---
+
+
+@transaction.atomic
+def model_delete(*, model: TrainedModel, actor: User) -> None:
+    """Delete a trained model; the catalogues that use it have no deep hash afterwards."""
+    _lock(model.organisation_id)
+    for use in model.uses.select_related("catalogue"):
+        _record_choice(use.catalogue, "", actor)
+        _set_choice(use.catalogue, "", None)
+    _delete(model, actor)
+
+
+def models_forget() -> int:
+    """Delete the models of purged catalogues that no other uses; return how many. Called every minute."""
+    forgotten = 0
+    for model in TrainedModel.objects.filter(catalogue=None, uses=None):
+        with transaction.atomic():
+            _lock(model.organisation_id)
+            if not model.uses.exists():
+                _delete(model, None)
+                forgotten += 1
+    return forgotten
+
+
+def _delete(model: TrainedModel, actor: User | None) -> None:
+    audit(
+        verb="catalogue.hash_deleted",
+        obj=model,
+        actor=actor,
+        organisation=model.organisation,
+        data={"algorithm": model.algorithm},
+    )
+    # Works that were moved out of its catalogues have codes of it too.
+    DeepCode.objects.filter(algorithm=model.algorithm).delete()
+    transaction.on_commit(partial(delete_files, model.pk))
+    model.delete()
 
 
 # --- Giving pictures their codes ---
@@ -231,7 +281,7 @@ def training_begin(*, catalogue: Catalogue, kind: str, bits: int, actor: User) -
     """Train a hash on a catalogue's pictures; when it is done, the catalogue uses it.
 
     Raises:
-        ProductError: it has too few pictures, or one is being trained on it.
+        ProductError: it has too few pictures, one is being trained on it, or its organisation has models enough.
         ValidationError: there is no such kind or length.
     """
     from provenance.training.deephash import LEAST_PICTURES
@@ -243,13 +293,22 @@ def training_begin(*, catalogue: Catalogue, kind: str, bits: int, actor: User) -
             _("This catalogue has %(count)d pictures; a hash needs at least %(least)d different ones to learn from.")
             % {"count": count, "least": LEAST_PICTURES},
         )
-    model = TrainedModel(catalogue=catalogue, kind=kind, bits=bits, started_by=actor)
-    model.clean_fields(exclude={"catalogue", "job", "started_by"})
+    organisation = catalogue.organisation
+    model = TrainedModel(organisation=organisation, catalogue=catalogue, kind=kind, bits=bits, started_by=actor)
+    model.clean_fields(exclude={"organisation", "catalogue", "job", "started_by"})
     with transaction.atomic():
-        Catalogue.objects.select_for_update(no_key=True).get(pk=catalogue.pk)
+        _lock(organisation.pk)
         if training_now(catalogue) is not None:
             message = _("A hash is being trained on this catalogue. Wait for it or cancel it.")
             raise ProductError(ErrorCode.CONFLICT, message, status=409)
+        ended = Q(trained_at=None, job__state__in=FINAL_STATES)
+        if TrainedModel.objects.filter(organisation=organisation).exclude(ended).count() >= MOST_MODELS:
+            raise ProductError(
+                ErrorCode.QUOTA_EXCEEDED,
+                _("Your organisation has %(most)d trained hashes, the most it may have. Delete one you do not need.")
+                % {"most": MOST_MODELS},
+                status=409,
+            )
         model.job = job_create(
             kind=TRAINING,
             steps=[
@@ -259,14 +318,14 @@ def training_begin(*, catalogue: Catalogue, kind: str, bits: int, actor: User) -
             ],
             payload={"model": str(model.pk), "weights": {"reading": 0.1, "measuring": 0.02}},
             owner=actor,
-            organisation=catalogue.organisation,
+            organisation=organisation,
         )
         model.save(force_insert=True)
         audit(
             verb="catalogue.hash_training_begun",
             obj=catalogue,
             actor=actor,
-            organisation=catalogue.organisation,
+            organisation=organisation,
             data={"kind": kind, "bits": bits, "pictures": count},
         )
     return model
@@ -287,11 +346,11 @@ def training_run(*, model_id: uuid.UUID | str, job: Job, progress: Progress) -> 
     from provenance.models.autoencoder_nets import Architecture
     from provenance.training.deephash import CannotTrain, Trainer, save_weights
 
-    model = TrainedModel.objects.select_related("catalogue__organisation").get(pk=model_id)
+    model = TrainedModel.objects.select_related("catalogue").filter(pk=model_id).first()
+    if model is None or model.catalogue is None or model.catalogue.deleted_at is not None:
+        raise ProductError(ErrorCode.GONE, _("The catalogue has been deleted."), status=410)
     if model.trained_at is not None:
         return True
-    if model.catalogue.deleted_at is not None:
-        raise ProductError(ErrorCode.GONE, _("The catalogue has been deleted."), status=410)
     take_share_of_processors()
     levels = _levels(model, progress)
     if levels is None:
@@ -331,10 +390,13 @@ def training_run(*, model_id: uuid.UUID | str, job: Job, progress: Progress) -> 
     model.pictures, model.trained_at = count, timezone.now()
     with transaction.atomic():
         hold_claim(job=job)
+        # Before the organisation, as imports do.
+        catalogue = Catalogue.objects.select_for_update(no_key=True).filter(pk=model.catalogue.pk).first()
+        if catalogue is None or catalogue.deleted_at is not None:
+            raise ProductError(ErrorCode.GONE, _("The catalogue has been deleted."), status=410)
+        _lock(catalogue.organisation_id)
         model.save(update_fields=("curve", "history", "pictures", "trained_at"))
-        catalogue = Catalogue.objects.select_for_update(no_key=True).get(pk=model.catalogue_id)
-        if catalogue.deleted_at is None:
-            _set_choice(catalogue, model.algorithm, model)
+        _set_choice(catalogue, model.algorithm, model)
     delete_working_files(model.pk)
     return True
 
@@ -355,6 +417,7 @@ def _read_levels(model: TrainedModel, progress: Progress, side: int) -> bool:
     """Add the next pictures' levels to the file; return whether all are there, which are a random sample of large
     catalogues. One that is killed reads again what it has read since its last slice."""
     part = path_of(model.pk, Part.READING)
+    assert model.catalogue is not None
     works = works_of(model.catalogue)
     total = min(works.count(), MOST_LEARNT)
     began = time.monotonic()

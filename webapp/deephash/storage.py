@@ -41,6 +41,12 @@ def delete_working_files(model_id: uuid.UUID) -> None:
         files.delete(Area.DEEPHASH, key_of(model_id, part))
 
 
+def delete_files(model_id: uuid.UUID) -> None:
+    """Remove all that is kept of a model."""
+    for part in Part:
+        files.delete(Area.DEEPHASH, key_of(model_id, part))
+
+
 def sweep() -> None:
     """Remove the files of models that are not there any more, and of trainings that ended without one."""
     kept = {one.hex for one in TrainedModel.objects.values_list("pk", flat=True)}

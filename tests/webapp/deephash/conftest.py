@@ -53,6 +53,7 @@ def trained(catalogue: Catalogue) -> TrainedModel:
     )
     Job.objects.filter(pk=job.pk).update(state=JobState.SUCCEEDED, finished_at=timezone.now())
     model = TrainedModel.objects.create(
+        organisation=catalogue.organisation,
         catalogue=catalogue,
         job=job,
         pictures=3,
