@@ -248,6 +248,9 @@ def hashing_run(*, choice_id: int, job: Job, progress: Progress) -> bool:
                 break
         with transaction.atomic():
             hold_claim(job=job)
+            if CatalogueHash.objects.select_for_update().filter(pk=choice.pk).first() is None:
+                # The catalogue uses another by now, and codes of this one would stay for good.
+                return True
             there = set(Work.objects.filter(pk__in=[row.work_id for row in rows]).values_list("pk", flat=True))
             DeepCode.objects.bulk_create((row for row in rows if row.work_id in there), ignore_conflicts=True)
             if lost:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from provenance.hashing.autoencoders import AutoencoderHash
 from provenance.models.autoencoder_nets import KINDS, Architecture, Autoencoder, load_autoencoder
 from provenance.training.deephash import LEAST_PICTURES, CannotTrain, Trainer, check_pictures, save_weights
 from tests.webapp.pictures import pixels_of
@@ -83,6 +84,10 @@ def test_bits_are_about_as_often_one_as_zero_and_survive_the_file(levels: np.nda
     mean = net.encode(pictures).mean
     assert torch.allclose(mean.mean(0), net.threshold, atol=1e-5)
     assert torch.allclose(loaded.encode(pictures).mean, mean, atol=5e-2)
+    bits = np.unpackbits(AutoencoderHash("tiny", 16, lambda: loaded).encode_grey(levels)[0], axis=1)
+    assert (abs(bits.mean(0) - 0.5) < 0.3).all()
+    # float16 turns a number only where it is next to its threshold.
+    assert (bits == (mean > net.threshold).numpy()).mean() > 0.95
 
 
 def test_another_training_s_checkpoint_is_refused(levels: np.ndarray, tmp_path: Path) -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import io
+import threading
+import time
 import uuid
 import weakref
 
 import numpy as np
 import pytest
+from django.db import IntegrityError, connection
 from django.urls import reverse
 from PIL import Image
 
@@ -21,6 +24,7 @@ from tests.webapp.pages.test_public import Page
 from tests.webapp.pictures import pixels_of, png
 from webapp import files
 from webapp.catalogues.models import Catalogue
+from webapp.catalogues.services import catalogue_create
 from webapp.checks.context import Near, Suspect
 from webapp.checks.models import Check, EvidenceKind, Verdict
 from webapp.checks.services import check_submit
@@ -32,7 +36,7 @@ from webapp.errors import ProductError
 from webapp.files import Area
 from webapp.jobs.models import JobState
 from webapp.jobs.runner import execute
-from webapp.registry.models import Work
+from webapp.registry.models import Visibility, Work
 
 pytestmark = pytest.mark.django_db
 
@@ -234,6 +238,66 @@ def test_another_choice_takes_the_codes_of_the_one_before_away(cast: Cast, pictu
         services.hash_choose(catalogue=pictures, algorithm="md5", actor=cast.owner)
 
 
+def test_codes_of_a_hash_that_is_not_used_any_more_are_not_kept(
+    cast: Cast, pictures: Catalogue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    services.hash_choose(catalogue=pictures, algorithm=EDIT_HASH.algorithm, actor=cast.owner)
+    job = CatalogueHash.objects.get().job
+    assert job is not None
+    real = services.pixels_of
+
+    def meanwhile(work: Work) -> np.ndarray | None:
+        services.hash_choose(catalogue=pictures, algorithm="", actor=cast.owner)
+        return real(work)
+
+    monkeypatch.setattr(services, "pixels_of", meanwhile)
+    assert finish(job).state == JobState.SUCCEEDED
+    assert not DeepCode.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_two_first_choices_at_once_one_comes_after_the_other(
+    cast: Cast, catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = threading.Event()
+
+    def slowly(_choice: CatalogueHash) -> bool:
+        begun.set()
+        time.sleep(0.3)
+        return True
+
+    monkeypatch.setattr(services, "_begin_hashing", slowly)
+    refusals: list[Exception] = []
+
+    def choose_one(algorithm: str) -> None:
+        try:
+            services.hash_choose(catalogue=catalogue, algorithm=algorithm, actor=cast.owner)
+        except IntegrityError as error:
+            refusals.append(error)
+        connection.close()
+
+    first, second = (threading.Thread(target=choose_one, args=(name,)) for name in ("con-vae-64-v1", "con-vae-128-v1"))
+    first.start()
+    assert begun.wait(30)
+    second.start()
+    first.join(30)
+    second.join(30)
+    assert refusals == []
+    assert CatalogueHash.objects.get().algorithm == "con-vae-128-v1"
+
+
+def test_another_organisation_s_trained_hash_cannot_be_chosen(cast: Cast, pictures: Catalogue) -> None:
+    model = trained(pictures)
+    theirs = catalogue_create(
+        organisation=cast.elsewhere, name="Theirs", visibility=Visibility.PUBLIC, actor=cast.outsider
+    )
+    client = cast.client("outsider")
+    address = reverse("deephash:choose", args=[theirs.pk])
+    assert client.post(address, {"algorithm": model.algorithm}).status_code == 400
+    assert not CatalogueHash.objects.exists()
+    assert model.algorithm not in client.get(reverse("deephash:page", args=[theirs.pk])).content.decode()
+
+
 def test_bad_input_is_told(cast: Cast, pictures: Catalogue) -> None:
     client = cast.client("owner")
     address = reverse("deephash:page", args=[pictures.pk])
@@ -265,3 +329,11 @@ def test_who_may(cast: Cast, pictures: Catalogue, who: str, sees: int, changes: 
     assert CatalogueHash.objects.exists() == (who in ("owner", "colleague"))
     if changes != 302:
         assert client.post(reverse("deephash:train", args=[pictures.pk]), {}).status_code == changes
+
+
+@pytest.mark.parametrize(("who", "status"), [("viewer", 200), ("outsider", 404), ("anonymous", 302)])
+def test_who_may_look_up(cast: Cast, pictures: Catalogue, who: str, status: int) -> None:
+    choose(cast, pictures)
+    response = cast.client(who).post(reverse("deephash:page", args=[pictures.pk]), {"picture": picture(pixels_of(2))})
+    assert response.status_code == status
+    assert ("none: they are the same" in response.content.decode()) == (who == "viewer")
