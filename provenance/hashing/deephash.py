@@ -1,4 +1,4 @@
-"""Deep hashes of whole pictures: which there are, and the look-up by code and feature vector (J.UCS 2023).
+"""Deep hashes of whole pictures: which there are (J.UCS 2023).
 
 A registry keeps for each picture a code and a feature vector. A query's nearest pictures are those with the fewest
 differing bits; among equals the one comes first whose feature vector differs least. So pictures whose codes collide
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
@@ -116,41 +115,3 @@ _SHIPPED: tuple[DeepHash, ...] = (
     *(AutoencoderHash(f"con-vae-{n}-v1", n, partial(_shipped_autoencoder, f"con-vae-{n}")) for n in (64, 128)),
 )
 DEEP_HASHES: dict[str, DeepHash] = {each.algorithm: each for each in _SHIPPED}
-
-
-@dataclass(frozen=True)
-class Found:
-    """A registered picture near a query.
-
-    Attributes:
-        row: its place in the registry.
-        distance: bits that differ.
-        dissimilarity: mean squared difference of the feature vectors; what decides among equals.
-    """
-
-    row: int
-    distance: int
-    dissimilarity: float
-
-
-def nearest(code: Packed, feature: Features, codes: Packed, features: Features, k: int) -> list[Found]:
-    """Return the ``k`` nearest of a registry (fewer if it is smaller), nearest first.
-
-    Args:
-        code: uint8 ``[bits / 8]``; ``feature``: float ``[bits]``.
-        codes: uint8 ``[N, bits / 8]``; ``features``: float ``[N, bits]``, in the same order.
-
-    Raises:
-        ValueError: k is not positive, or the shapes do not belong together.
-    """
-    if k < 1 or codes.shape[1:] != code.shape or features.shape != (len(codes), *feature.shape):
-        raise ValueError(f"k = {k}, {code.shape} and {feature.shape} in {codes.shape} and {features.shape}")
-    distances = np.bitwise_count(codes ^ code).sum(1, dtype=np.int64)
-    if len(codes) > k:
-        # All that tie with the k-th are compared by their features.
-        rows = np.flatnonzero(distances <= np.partition(distances, k - 1)[k - 1])
-    else:
-        rows = np.arange(len(codes))
-    dissimilarities = np.square(features[rows].astype(np.float64) - feature).mean(1)
-    order = np.lexsort((rows, dissimilarities, distances[rows]))[:k]
-    return [Found(int(rows[i]), int(distances[rows[i]]), float(dissimilarities[i])) for i in order]

@@ -34,6 +34,7 @@ __all__ = [
     "decode",
     "encode_jpeg",
     "memory_limit",
+    "pixel_sha256",
     "sniff",
     "thumbnail",
 ]
@@ -126,11 +127,16 @@ class Picture:
 
     @cached_property
     def pixel_sha256(self) -> str:
-        """Hex SHA-256 over a domain tag, height, width (uint32, big endian) and the pixels in row order."""
-        height, width, _ = self.pixels.shape
-        digest = hashlib.sha256(b"provenance.pixels.rgb8.v1\0" + struct.pack(">II", height, width))
-        digest.update(np.ascontiguousarray(self.pixels).data)
-        return digest.hexdigest()
+        """See :func:`pixel_sha256`."""
+        return pixel_sha256(self.pixels)
+
+
+def pixel_sha256(pixels: RGB) -> str:
+    """Hex SHA-256 over a domain tag, height, width (uint32, big endian) and the pixels, [H,W,3] uint8, in row order."""
+    height, width, _ = pixels.shape
+    digest = hashlib.sha256(b"provenance.pixels.rgb8.v1\0" + struct.pack(">II", height, width))
+    digest.update(np.ascontiguousarray(pixels).data)
+    return digest.hexdigest()
 
 
 def decode(data: bytes, limits: Limits = Limits()) -> Picture:

@@ -115,8 +115,13 @@ class Policy:
 
     def rarity(self, distance: int) -> tuple[float, float]:
         """Return how rare it is that different pictures come so near: what comes first is looked at first, whichever
-        algorithm found it."""
-        return self.false_match_rate(distance).measured, distance / self.candidate_radius
+        algorithm found it.
+
+        Of a curve that is not the package's the bound counts: one of few pairs would put everything first.
+        """
+        rate = self.false_match_rate(distance)
+        rare = rate.measured if self.curve is None else rate.upper_bound
+        return rare, distance / max(1, self.candidate_radius)
 
 
 def derived(

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -226,16 +226,17 @@ def load_autoencoder(path: Path) -> Autoencoder:
     """Read a weight file that :mod:`provenance.training.deephash` wrote, float32, in eval mode.
 
     Raises:
-        ValueError: the file is not such a one.
+        OSError: there is no file, or it cannot be read.
+        ValueError: the file is not such a one, or only a part of it.
     """
-    with safe_open(path, framework="pt") as file:
-        said: Mapping[str, str] = file.metadata() or {}
-        tensors = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
     try:
+        with safe_open(path, framework="pt") as file:
+            said: Mapping[str, str] = file.metadata() or {}
+            tensors = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
         net = Autoencoder(
             Architecture(said["kind"], int(said["bits"]), int(said["side"]), float(said["scale"])),
         )
         net.load_state_dict(tensors)
-    except (KeyError, RuntimeError) as problem:
+    except (SafetensorError, KeyError, RuntimeError) as problem:
         raise ValueError(f"{path.name} is no autoencoder of this package") from problem
     return net.eval().requires_grad_(False)

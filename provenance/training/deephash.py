@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -25,7 +26,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from provenance.models.autoencoder_nets import BITS, KINDS, Architecture, Autoencoder
 from provenance.training.deephash_pictures import GreyPictures, cifar, folder, photographs
@@ -58,32 +59,42 @@ class Epoch:
     tune_psnr: float
 
 
-def distinct(levels: Levels, enough: int) -> int:
-    """Count pictures that are not one picture again, up to ``enough``; of uint8 ``[N, side, side]``."""
+def thumbnail(square: Levels) -> npt.NDArray[np.float32]:
+    """Return uint8 ``[side, side]`` as float32 ``[256]``, by which one tells whether it :func:`repeats` another."""
+    box = square.shape[0] // _THUMBNAIL
+    return np.asarray(square.reshape(_THUMBNAIL, box, _THUMBNAIL, box).mean((1, 3), np.float32)).ravel()
+
+
+def repeats(one: npt.NDArray[np.float32], others: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
+    """Return bool ``[N]``: whether a :func:`thumbnail` is of one picture with each of ``[N, 256]``."""
+    return np.asarray(np.square(others - one).mean(1) <= _SAME_MSE)
+
+
+def distinct(levels: Levels, rows: Rows, enough: int) -> int:
+    """Count pictures that are not one picture again, up to ``enough``; of those rows of uint8 ``[N, side, side]``."""
     kept = np.empty((enough, _THUMBNAIL**2), np.float32)
     count = 0
-    for square in levels:
-        box = square.shape[0] // _THUMBNAIL
-        thumbnail = square.reshape(_THUMBNAIL, box, _THUMBNAIL, box).mean((1, 3), np.float32).ravel()
-        if not count or np.square(kept[:count] - thumbnail).mean(1).min() > _SAME_MSE:
-            kept[count] = thumbnail
+    for row in rows:
+        small = thumbnail(levels[row])
+        if not repeats(small, kept[:count]).any():
+            kept[count] = small
             count += 1
             if count == enough:
                 break
     return count
 
 
-def check_pictures(levels: Levels) -> None:
-    """Raise :class:`CannotTrain` where these pictures teach nothing: none, too few, or the same again and again."""
-    if not len(levels):
+def check_pictures(levels: Levels, rows: Rows) -> None:
+    """Raise :class:`CannotTrain` where these rows teach nothing: none, too few, or the same again and again."""
+    if not len(rows):
         raise CannotTrain("There is no picture to learn from.")
-    if len(levels) < LEAST_PICTURES:
+    if len(rows) < LEAST_PICTURES:
         raise CannotTrain(
-            f"There are {len(levels)} different pictures; a hash needs at least {LEAST_PICTURES} to learn from."
+            f"There are {len(rows)} different pictures; a hash needs at least {LEAST_PICTURES} to learn from."
         )
-    if (count := distinct(levels, LEAST_PICTURES)) < LEAST_PICTURES:
+    if (count := distinct(levels, rows, LEAST_PICTURES)) < LEAST_PICTURES:
         raise CannotTrain(
-            f"Of {len(levels)} pictures only {count} differ from each other, the rest repeat them;"
+            f"Of {len(rows)} pictures only {count} differ from each other, the rest repeat them;"
             f" a hash needs at least {LEAST_PICTURES} different ones to learn from."
         )
 
@@ -119,7 +130,7 @@ class Trainer:
         device: str = "cpu",
         seed: int = 0,
     ) -> None:
-        check_pictures(levels[train[: 16 * LEAST_PICTURES]] if len(train) > 16 * LEAST_PICTURES else levels[train])
+        check_pictures(levels, train)
         self.levels, self.train, self.tune = levels, train, tune
         self.epochs, self.checkpoint, self.seed = epochs, checkpoint, seed
         self.device = torch.device(device)
@@ -228,10 +239,13 @@ class Trainer:
 
 
 def save_weights(net: Autoencoder, path: Path) -> None:
-    """Write a net as float16, with its architecture, at once or not at all."""
+    """Write a net as float16, with its architecture, at once or not at all, power cuts included."""
     part = path.with_suffix(".part")
     tensors = {name: tensor.half().contiguous() for name, tensor in net.state_dict().items()}
-    save_file(tensors, part, net.architecture.metadata())
+    with part.open("wb") as file:
+        file.write(save(tensors, net.architecture.metadata()))
+        file.flush()
+        os.fsync(file.fileno())
     part.rename(path)
 
 

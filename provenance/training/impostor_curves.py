@@ -191,7 +191,7 @@ def _write(
         "data": f"tuning {'part' if algorithm in LEARNT else 'half'} of Flickr8k (re-encoded at 224x224) and Caltech"
         " 101, usable pictures, distinct pixels",
         "command": f"python -m provenance.training.impostor_curves {algorithm}",
-        "excluded_pairs_thatshare_pixels": sorted([names[i], names[j]] for i, j in shared),
+        "excluded_pairs_that_share_pixels": sorted([names[i], names[j]] for i, j in shared),
         "histogram": histogram.tolist(),
         "copies": copies,
     }

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import uuid
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import asdict
+from types import MappingProxyType
 from typing import Any
 
 from django.utils.translation import gettext as _
@@ -58,7 +60,7 @@ class SearchCandidates:
             for candidate in like:
                 near[candidate.id][DESCRIPTOR.algorithm] = Near(candidate.distance, candidate.variant)
         context.suspects = rank(near)
-        unverified = sum(1 for suspect in context.suspects[MOST_VERIFIED:] if suspect.is_near)
+        unverified = near_unverified(context.suspects)
         drafts = []
         # An algorithm's place in POLICIES is its ordinal, whichever of them could be used.
         for ordinal, (algorithm, policy) in enumerate(_POLICIES.items()):
@@ -77,24 +79,33 @@ class SearchCandidates:
         return drafts
 
 
-def rank(near: dict[uuid.UUID, dict[str, Near]]) -> list[Suspect]:
+def rank(near: dict[uuid.UUID, dict[str, Near]], more: Mapping[str, Policy] = MappingProxyType({})) -> list[Suspect]:
     """Return the candidates of all algorithms as one list, best first.
 
     What counts is how rare it is that different pictures come so near, under the algorithm where it is rarest; equals
     come in order of id.
+
+    Args:
+        more: policies of algorithms that only some catalogues use.
     """
+    policies = {**_POLICIES, **more}
 
     def rarity(work_id: uuid.UUID) -> tuple[float, float]:
-        return min(_POLICIES[name].rarity(each.distance) for name, each in near[work_id].items())
+        return min(policies[name].rarity(each.distance) for name, each in near[work_id].items())
 
     return [
         Suspect(
             work_id,
             near[work_id],
-            any(each.distance <= _POLICIES[name].near_radius for name, each in near[work_id].items()),
+            any(each.distance <= policies[name].near_radius for name, each in near[work_id].items()),
         )
         for work_id in sorted(near, key=lambda work_id: (rarity(work_id), work_id))
     ]
+
+
+def near_unverified(suspects: list[Suspect]) -> int:
+    """Return how many near ones verification will not come to."""
+    return sum(1 for suspect in suspects[MOST_VERIFIED:] if suspect.is_near)
 
 
 def near_figures(near: dict[str, Near]) -> dict[str, Any]:

@@ -12,7 +12,6 @@ from django.utils.translation import gettext_lazy, ngettext
 from provenance.detection.detector import Band
 from provenance.detection.sources import SOURCES
 from provenance.matching.changes import Change
-from provenance.matching.policy import POLICIES
 from provenance.matching.verify import PairKind
 from webapp.checks.models import Evidence, EvidenceKind, Outcome
 from webapp.checks.selectors import SeenCheck, Viewer, evidence_of, work_picture_visible
@@ -300,7 +299,7 @@ def _pair(data: dict[str, Any]) -> Content:
             )
         )
     for algorithm, near in data["distances"].items():
-        facts.append((algorithm, _nearness(near, bits=algorithm in POLICIES)))
+        facts.append((algorithm, _nearness(near, bits=near["variant"] not in _QUERY_VIEWS)))
     return (
         _("Side by side"),
         facts,

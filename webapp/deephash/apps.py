@@ -15,10 +15,10 @@ class DeepHashConfig(AppConfig):
         from webapp.checks.examiners import EXAMINERS
         from webapp.deephash import tasks  # noqa: F401 - it registers the handlers
         from webapp.deephash.examiners import SearchDeepHashes
-        from webapp.deephash.services import hashing_begin_owed
+        from webapp.deephash.services import hashing_begin_owed, models_forget
         from webapp.deephash.storage import sweep
         from webapp.jobs.management.commands.worker import HOUSEKEEPING
 
         at = next(place for place, examiner in enumerate(EXAMINERS) if examiner.key == "verification")
         EXAMINERS.insert(at, SearchDeepHashes())
-        HOUSEKEEPING.extend((hashing_begin_owed, sweep))
+        HOUSEKEEPING.extend((hashing_begin_owed, models_forget, sweep))

@@ -10,9 +10,10 @@ from django.utils.translation import gettext_lazy, ngettext
 
 from provenance.hashing.dihedral import TRANSFORMS
 from provenance.models.errors import ModelError
-from webapp.checks.context import Context, EvidenceDraft, Suspect
-from webapp.checks.models import EvidenceKind, Outcome
-from webapp.deephash.hashes import Chosen, chosen_hash
+from webapp.checks.candidates import near_unverified, rank
+from webapp.checks.context import Context, EvidenceDraft, Near
+from webapp.checks.models import Check, EvidenceKind, Outcome
+from webapp.deephash.hashes import MOST_ASKED, Chosen, chosen_hash
 from webapp.deephash.models import CatalogueHash, DeepCode
 from webapp.deephash.search import FoundWork, works_nearest
 
@@ -31,13 +32,9 @@ class SearchDeepHashes:
 
     def examine(self, context: Context) -> list[EvidenceDraft]:
         """See :class:`webapp.checks.context.Examiner`."""
-        choices = (
-            CatalogueHash.objects.filter(catalogue__deleted_at=None)
-            .select_related("trained_model")
-            .order_by("algorithm", "pk")
-            .distinct("algorithm")
-        )
-        drafts = []
+        choices = _asked(context.check)
+        near = {suspect.work_id: dict(suspect.near) for suspect in context.suspects}
+        asked: list[tuple[Chosen, list[FoundWork]]] = []
         for number, choice in enumerate(choices):
             context.report(number, len(choices), choice.algorithm)
             try:
@@ -53,20 +50,41 @@ class SearchDeepHashes:
                 limit=MOST_FOUND,
                 radius=chosen.policy.candidate_radius,
             )
-            known = {suspect.work_id for suspect in context.suspects}
-            context.suspects += [Suspect(each.work_id, {}, False) for each in found if each.work_id not in known]
+            for each in found:
+                near.setdefault(each.work_id, {})[choice.algorithm] = Near(each.distance, 0)
             context.algorithms[f"deep hash {choice.algorithm}"] = choice.algorithm
-            drafts.append(
-                EvidenceDraft(
-                    kind=EvidenceKind.CANDIDATES,
-                    outcome=Outcome.NEUTRAL,
-                    summary=_summary(chosen, found),
-                    data=_figures(chosen, found),
-                    version=choice.algorithm,
-                    ordinal=_FIRST_ORDINAL + number,
-                )
+            asked.append((chosen, found))
+        if not asked:
+            return []
+        context.suspects = rank(near, {chosen.policy.algorithm: chosen.policy for chosen, _found in asked})
+        unverified = near_unverified(context.suspects)
+        return [
+            EvidenceDraft(
+                kind=EvidenceKind.CANDIDATES,
+                outcome=Outcome.NEUTRAL,
+                summary=_summary(chosen, found),
+                data={**_figures(chosen, found), "near_unverified": unverified},
+                version=chosen.policy.algorithm,
+                ordinal=_FIRST_ORDINAL + number,
             )
-        return drafts
+            for number, (chosen, found) in enumerate(asked)
+        ]
+
+
+def _asked(check: Check) -> list[CatalogueHash]:
+    """Return a choice of each hash that this check asks, :data:`MOST_ASKED` at most: first those of the sender's own
+    organisations, then the shipped ones, then those that were chosen first."""
+    own = {check.organisation_id}
+    if check.owner is not None:
+        own.update(check.owner.memberships.values_list("organisation", flat=True))
+    found = CatalogueHash.objects.filter(catalogue__deleted_at=None)
+    rows = found.values_list("catalogue__organisation", "trained_model", "pk", "algorithm")
+    first: dict[str, int] = {}
+    for *_order, pk, algorithm in sorted(rows, key=lambda row: (row[0] not in own, row[1] is not None, row[2])):
+        first.setdefault(algorithm, pk)
+    keys = list(first.values())[:MOST_ASKED]
+    choices = CatalogueHash.objects.select_related("trained_model").in_bulk(keys)
+    return [choices[key] for key in keys if key in choices]
 
 
 def _figures(chosen: Chosen, found: list[FoundWork]) -> dict[str, Any]:
@@ -90,7 +108,6 @@ def _figures(chosen: Chosen, found: list[FoundWork]) -> dict[str, Any]:
         "listed": [
             {"work": str(each.work_id), "distance": each.distance, "variant": TRANSFORMS[0]} for each in found
         ],
-        "near_unverified": 0,
     }
 
 

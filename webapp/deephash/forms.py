@@ -27,7 +27,8 @@ class ChoiceForm(forms.Form):
         super().__init__(data, **kwargs)
         words = _("%(name)s, learnt from “%(catalogue)s”")
         trained = [
-            (one.algorithm, words % {"name": one.algorithm, "catalogue": one.catalogue}) for one in models_of(catalogue)
+            (one.algorithm, words % {"name": one.algorithm, "catalogue": one.catalogue or _("a deleted catalogue")})
+            for one in models_of(catalogue)
         ]
         self.fields["algorithm"].choices = [("", _("None")), *SHIPPED, *trained]  # type: ignore[attr-defined]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from provenance.hashing.autoencoders import AutoencoderHash
@@ -11,8 +11,8 @@ from provenance.matching.policy import Policy, deep_policy, derived
 from webapp.deephash.models import CatalogueHash, TrainedModel
 from webapp.deephash.storage import Part, path_of
 
-# Loaded at once in one process; 10 MB each.
-_MOST_LOADED = 4
+# A check asks so many at most, and a process holds as many; 10 MB each.
+MOST_ASKED = 8
 
 
 @dataclass(frozen=True)
@@ -45,12 +45,13 @@ def shipped_hash(algorithm: str) -> Chosen:
 
 
 def trained_hash(model: TrainedModel) -> Chosen:
-    """Return a hash that was trained here."""
+    """Return a hash that was trained here; its thresholds say that they were measured on what it learnt from."""
     policy = derived(model.algorithm, model.bits, variants=1, curve=tuple(model.curve))
+    policy = replace(policy, source=f"{policy.source}, which it learnt from")
     return Chosen(_loaded(model.pk.hex, model.algorithm, model.bits), policy)
 
 
-@lru_cache(maxsize=_MOST_LOADED)
+@lru_cache(maxsize=MOST_ASKED)
 def _loaded(model_hex: str, algorithm: str, bits: int) -> AutoencoderHash:
     import uuid
 

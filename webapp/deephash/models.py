@@ -29,20 +29,26 @@ class Bits(models.IntegerChoices):
 
 
 class TrainedModel(models.Model):
-    """A deep hash that learns, or has learnt, from a catalogue's pictures; of any catalogue of its organisation.
+    """A deep hash that learns, or has learnt, from a catalogue's pictures; any of its organisation's may use it.
+
+    One whose catalogue is purged stays for as long as another catalogue uses it.
 
     Its weights lie in the area ``deephash`` (:mod:`webapp.deephash.storage`). ``curve`` counts pairs of different
     pictures of the catalogue by the bits in which they differ: thresholds and error rates come from it.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    catalogue = models.ForeignKey("catalogues.Catalogue", on_delete=models.CASCADE, related_name="trained_models")
+    organisation = models.ForeignKey("accounts.Organisation", on_delete=models.CASCADE, related_name="+")
+    catalogue = models.ForeignKey(
+        "catalogues.Catalogue", on_delete=models.SET_NULL, null=True, blank=True, related_name="trained_models"
+    )
     job = models.OneToOneField("jobs.Job", on_delete=models.CASCADE, related_name="trained_model")
     started_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
     )
     kind = models.CharField(_("architecture"), max_length=10, choices=Kind.choices, default=Kind.CON_VAE)
     bits = models.PositiveSmallIntegerField(_("length"), choices=Bits.choices, default=Bits.SHORT)
+    read_to = models.UUIDField(null=True, blank=True, help_text="Id of the last work that was read to learn from.")
     pictures = models.PositiveIntegerField(default=0, help_text="From which it learnt.")
     history = models.JSONField(default=list, blank=True, help_text="Error and PSNR by epoch.")
     curve = models.JSONField(default=list, blank=True, help_text="Pairs of different pictures at each distance.")
@@ -70,7 +76,9 @@ class CatalogueHash(models.Model):
 
     catalogue = models.OneToOneField("catalogues.Catalogue", on_delete=models.CASCADE, related_name="deep_hash")
     algorithm = models.CharField(max_length=40)
-    trained_model = models.ForeignKey(TrainedModel, on_delete=models.CASCADE, null=True, blank=True, related_name="+")
+    trained_model = models.ForeignKey(
+        TrainedModel, on_delete=models.RESTRICT, null=True, blank=True, related_name="uses"
+    )
     job = models.ForeignKey("jobs.Job", on_delete=models.SET_NULL, null=True, blank=True, related_name="+")
     unreadable = models.JSONField(default=list, blank=True, help_text="Ids of works whose file could not be read.")
     chosen_at = models.DateTimeField(default=timezone.now)

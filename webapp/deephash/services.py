@@ -6,21 +6,22 @@ there.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
+import os
 import time
 import uuid
-from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import timedelta
-from io import BytesIO
+from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from django.conf import settings
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -29,13 +30,13 @@ from pgvector import HalfVector
 from provenance.hashing.autoencoders import Features, Packed, grey
 from provenance.images.decode import DecodeError, Limits, decode, memory_limit
 from webapp import files
-from webapp.accounts.models import User
+from webapp.accounts.models import Organisation, User
 from webapp.accounts.services import audit
 from webapp.catalogues.models import Catalogue
 from webapp.deephash.hashes import chosen_hash, shipped_hash
 from webapp.deephash.models import CatalogueHash, DeepCode, TrainedModel
 from webapp.deephash.search import bits_of
-from webapp.deephash.storage import Part, delete_working_files, path_of
+from webapp.deephash.storage import Part, delete_files, delete_working_files, path_of
 from webapp.errors import ErrorCode, ProductError
 from webapp.files import Area
 from webapp.jobs.models import FINAL_STATES, Job
@@ -53,6 +54,10 @@ BATCH = 32
 # Of training, in all: some minutes of one core, whatever the catalogue's size.
 STEPS = 1500
 SCALE = 0.375
+# Pictures: so many are learnt from once each.
+MOST_LEARNT = 48_000
+# Of an organisation, those in training with them.
+MOST_MODELS = 10
 # Of pairs of different pictures, from which thresholds are read.
 _MOST_COMPARED = 1500
 AGAIN_AFTER = timedelta(hours=1)
@@ -76,6 +81,7 @@ def hash_choose(*, catalogue: Catalogue, algorithm: str, actor: User) -> None:
     Raises:
         ProductError: there is no such hash.
     """
+    _lock(catalogue.organisation_id)
     model = None
     if algorithm:
         model = next((one for one in models_of(catalogue) if one.algorithm == algorithm), None)
@@ -84,6 +90,11 @@ def hash_choose(*, catalogue: Catalogue, algorithm: str, actor: User) -> None:
                 shipped_hash(algorithm)
             except KeyError:
                 raise ProductError(ErrorCode.INVALID, _("There is no such hash. Choose one of the list.")) from None
+    _record_choice(catalogue, algorithm, actor)
+    _set_choice(catalogue, algorithm, model)
+
+
+def _record_choice(catalogue: Catalogue, algorithm: str, actor: User) -> None:
     audit(
         verb="catalogue.hash_chosen",
         obj=catalogue,
@@ -91,19 +102,21 @@ def hash_choose(*, catalogue: Catalogue, algorithm: str, actor: User) -> None:
         organisation=catalogue.organisation,
         data={"algorithm": algorithm},
     )
-    _set_choice(catalogue, algorithm, model)
 
 
 def models_of(catalogue: Catalogue) -> QuerySet[TrainedModel]:
     """Return the models that were trained in the catalogue's organisation, newest first."""
-    return (
-        TrainedModel.objects.filter(catalogue__organisation=catalogue.organisation_id, catalogue__deleted_at=None)
-        .exclude(trained_at=None)
-        .select_related("catalogue")
-    )
+    found = TrainedModel.objects.filter(organisation=catalogue.organisation_id).exclude(trained_at=None)
+    return found.select_related("catalogue").prefetch_related("uses__catalogue")
+
+
+def _lock(organisation_id: uuid.UUID) -> None:
+    """Let models and choices of an organisation change one at a time, until this transaction ends."""
+    Organisation.objects.select_for_update(no_key=True).get(pk=organisation_id)
 
 
 def _set_choice(catalogue: Catalogue, algorithm: str, model: TrainedModel | None) -> None:
+    """Set what the catalogue uses; whoever calls this holds the lock of its organisation."""
     before = CatalogueHash.objects.select_for_update().filter(catalogue=catalogue).first()
     if before is not None and before.algorithm != algorithm:
         DeepCode.objects.filter(work__catalogue_item__catalogue=catalogue, algorithm=before.algorithm).delete()
@@ -112,6 +125,45 @@ def _set_choice(catalogue: Catalogue, algorithm: str, model: TrainedModel | None
     if algorithm and before is None:
         choice = CatalogueHash.objects.create(catalogue=catalogue, algorithm=algorithm, trained_model=model)
         _begin_hashing(choice)
+
+
+# --- Deleting models ---
+
+
+@transaction.atomic
+def model_delete(*, model: TrainedModel, actor: User) -> None:
+    """Delete a trained model; the catalogues that use it have no deep hash afterwards."""
+    _lock(model.organisation_id)
+    for use in model.uses.select_related("catalogue"):
+        _record_choice(use.catalogue, "", actor)
+        _set_choice(use.catalogue, "", None)
+    _delete(model, actor)
+
+
+def models_forget() -> int:
+    """Delete the models of purged catalogues that no other uses; return how many. Called every minute."""
+    forgotten = 0
+    for model in TrainedModel.objects.filter(catalogue=None, uses=None):
+        with transaction.atomic():
+            _lock(model.organisation_id)
+            if not model.uses.exists():
+                _delete(model, None)
+                forgotten += 1
+    return forgotten
+
+
+def _delete(model: TrainedModel, actor: User | None) -> None:
+    audit(
+        verb="catalogue.hash_deleted",
+        obj=model,
+        actor=actor,
+        organisation=model.organisation,
+        data={"algorithm": model.algorithm},
+    )
+    # Works that were moved out of its catalogues have codes of it too.
+    DeepCode.objects.filter(algorithm=model.algorithm).delete()
+    transaction.on_commit(partial(delete_files, model.pk))
+    model.delete()
 
 
 # --- Giving pictures their codes ---
@@ -183,18 +235,24 @@ def hashing_run(*, choice_id: int, job: Job, progress: Progress) -> bool:
         works = list(owed.order_by("pk")[:BATCH])
         if not works:
             return True
-        pictures = [pixels_of(work) for work in works]
-        read = [(work, pixels) for work, pixels in zip(works, pictures, strict=True) if pixels is not None]
-        if read:
-            codes, features = hasher.encode([pixels for _work, pixels in read])
-            rows = code_rows([work for work, _pixels in read], choice.algorithm, codes, features)
-        else:
-            rows = []
+        rows, lost = [], []
+        for work in works:
+            # One at a time: decoded pictures may be large.
+            pixels = pixels_of(work)
+            if pixels is None:
+                lost.append(str(work.pk))
+            else:
+                (code,), (feature,) = hasher.encode([pixels])
+                rows.append(code_row(work, choice.algorithm, code, feature))
+            if time.monotonic() - began > SLICE_SECONDS:
+                break
         with transaction.atomic():
             hold_claim(job=job)
+            if CatalogueHash.objects.select_for_update().filter(pk=choice.pk).first() is None:
+                # The catalogue uses another by now, and codes of this one would stay for good.
+                return True
             there = set(Work.objects.filter(pk__in=[row.work_id for row in rows]).values_list("pk", flat=True))
             DeepCode.objects.bulk_create((row for row in rows if row.work_id in there), ignore_conflicts=True)
-            lost = [str(work.pk) for work, pixels in zip(works, pictures, strict=True) if pixels is None]
             if lost:
                 choice.unreadable = [*choice.unreadable, *lost]
                 choice.save(update_fields=("unreadable",))
@@ -213,13 +271,10 @@ def pixels_of(work: Work) -> RGB | None:
         return None
 
 
-def code_rows(works: Sequence[Work], algorithm: str, codes: Packed, features: Features) -> list[DeepCode]:
-    """Return the rows of pictures' codes, uint8 ``[N, bits / 8]``, and feature vectors, float ``[N, bits]``."""
-    column = f"code{8 * codes.shape[1]}"
-    return [
-        DeepCode(work=work, algorithm=algorithm, feature=HalfVector(feature), **{column: bits_of(code)})
-        for work, code, feature in zip(works, codes, features, strict=True)
-    ]
+def code_row(work: Work, algorithm: str, code: Packed, feature: Features) -> DeepCode:
+    """Return the row of a picture's code, uint8 ``[bits / 8]``, and feature vector, float ``[bits]``."""
+    column = f"code{8 * len(code)}"
+    return DeepCode(work=work, algorithm=algorithm, feature=HalfVector(feature), **{column: bits_of(code)})
 
 
 # --- Training ---
@@ -229,7 +284,7 @@ def training_begin(*, catalogue: Catalogue, kind: str, bits: int, actor: User) -
     """Train a hash on a catalogue's pictures; when it is done, the catalogue uses it.
 
     Raises:
-        ProductError: it has too few pictures, or one is being trained on it.
+        ProductError: it has too few pictures, one is being trained on it, or its organisation has models enough.
         ValidationError: there is no such kind or length.
     """
     from provenance.training.deephash import LEAST_PICTURES
@@ -241,13 +296,22 @@ def training_begin(*, catalogue: Catalogue, kind: str, bits: int, actor: User) -
             _("This catalogue has %(count)d pictures; a hash needs at least %(least)d different ones to learn from.")
             % {"count": count, "least": LEAST_PICTURES},
         )
-    model = TrainedModel(catalogue=catalogue, kind=kind, bits=bits, started_by=actor)
-    model.clean_fields(exclude={"catalogue", "job", "started_by"})
+    organisation = catalogue.organisation
+    model = TrainedModel(organisation=organisation, catalogue=catalogue, kind=kind, bits=bits, started_by=actor)
+    model.clean_fields(exclude={"organisation", "catalogue", "job", "started_by"})
     with transaction.atomic():
-        Catalogue.objects.select_for_update(no_key=True).get(pk=catalogue.pk)
+        _lock(organisation.pk)
         if training_now(catalogue) is not None:
             message = _("A hash is being trained on this catalogue. Wait for it or cancel it.")
             raise ProductError(ErrorCode.CONFLICT, message, status=409)
+        ended = Q(trained_at=None, job__state__in=FINAL_STATES)
+        if TrainedModel.objects.filter(organisation=organisation).exclude(ended).count() >= MOST_MODELS:
+            raise ProductError(
+                ErrorCode.QUOTA_EXCEEDED,
+                _("Your organisation has %(most)d trained hashes, the most it may have. Delete one you do not need.")
+                % {"most": MOST_MODELS},
+                status=409,
+            )
         model.job = job_create(
             kind=TRAINING,
             steps=[
@@ -257,14 +321,14 @@ def training_begin(*, catalogue: Catalogue, kind: str, bits: int, actor: User) -
             ],
             payload={"model": str(model.pk), "weights": {"reading": 0.1, "measuring": 0.02}},
             owner=actor,
-            organisation=catalogue.organisation,
+            organisation=organisation,
         )
         model.save(force_insert=True)
         audit(
             verb="catalogue.hash_training_begun",
             obj=catalogue,
             actor=actor,
-            organisation=catalogue.organisation,
+            organisation=organisation,
             data={"kind": kind, "bits": bits, "pictures": count},
         )
     return model
@@ -285,13 +349,15 @@ def training_run(*, model_id: uuid.UUID | str, job: Job, progress: Progress) -> 
     from provenance.models.autoencoder_nets import Architecture
     from provenance.training.deephash import CannotTrain, Trainer, save_weights
 
-    model = TrainedModel.objects.select_related("catalogue__organisation").get(pk=model_id)
+    model = TrainedModel.objects.select_related("catalogue").filter(pk=model_id).first()
+    if model is None or model.catalogue is None or model.catalogue.deleted_at is not None:
+        raise ProductError(ErrorCode.GONE, _("The catalogue has been deleted."), status=410)
     if model.trained_at is not None:
         return True
-    if model.catalogue.deleted_at is not None:
-        raise ProductError(ErrorCode.GONE, _("The catalogue has been deleted."), status=410)
     take_share_of_processors()
     levels = _levels(model, progress)
+    if levels is None:
+        return False
     count = len(levels)
     epochs = max(1, round(STEPS / max(1, count // 32)))
     try:
@@ -320,53 +386,85 @@ def training_run(*, model_id: uuid.UUID | str, job: Job, progress: Progress) -> 
     net = trainer.finish()
     save_weights(net, path_of(model.pk, Part.WEIGHTS))
     model.curve = _curve(model, levels)
+    if not any(model.curve):
+        message = _("The pictures of this catalogue repeat each other too often for thresholds to be measured on them.")
+        raise ProductError(ErrorCode.INVALID, message)
     model.history = json.loads(json.dumps([asdict(row) for row in trainer.history]).replace("NaN", "null"))
     model.pictures, model.trained_at = count, timezone.now()
     with transaction.atomic():
         hold_claim(job=job)
+        # Before the organisation, as imports do.
+        catalogue = Catalogue.objects.select_for_update(no_key=True).filter(pk=model.catalogue.pk).first()
+        if catalogue is None or catalogue.deleted_at is not None:
+            raise ProductError(ErrorCode.GONE, _("The catalogue has been deleted."), status=410)
+        _lock(catalogue.organisation_id)
         model.save(update_fields=("curve", "history", "pictures", "trained_at"))
-        catalogue = Catalogue.objects.select_for_update(no_key=True).get(pk=model.catalogue_id)
-        if catalogue.deleted_at is None:
-            _set_choice(catalogue, model.algorithm, model)
+        _set_choice(catalogue, model.algorithm, model)
     delete_working_files(model.pk)
     return True
 
 
-def _levels(model: TrainedModel, progress: Progress) -> npt.NDArray[np.uint8]:
-    """Return the catalogue's pictures as grey levels ``[N, 128, 128]``, no two the same, read once and kept."""
+def _levels(model: TrainedModel, progress: Progress) -> npt.NDArray[np.uint8] | None:
+    """Return the catalogue's pictures as grey levels ``[N, 128, 128]``, no two the same, mapped from a file; None where
+    some must still be read."""
     from provenance.training.deephash_pictures import SIDE
 
     file = path_of(model.pk, Part.LEVELS)
-    if not file.exists():
-        works = list(works_of(model.catalogue).order_by("pk").only("pk", "sha256"))
-        found = np.empty((len(works), SIDE, SIDE), np.uint8)
-        seen: set[bytes] = set()
-        for done, work in enumerate(works):
-            progress("reading", done, len(works))
+    if not file.exists() and not _read_levels(model, progress, SIDE):
+        return None
+    shape = (-1, SIDE, SIDE)
+    return np.memmap(file, np.uint8, "r").reshape(shape) if file.stat().st_size else np.empty((0, SIDE, SIDE), np.uint8)
+
+
+def _read_levels(model: TrainedModel, progress: Progress, side: int) -> bool:
+    """Add the next pictures' levels to the file; return whether all are there, which are a random sample of large
+    catalogues. One that is killed reads again what it has read since its last slice."""
+    part = path_of(model.pk, Part.READING)
+    assert model.catalogue is not None
+    works = works_of(model.catalogue)
+    total = min(works.count(), MOST_LEARNT)
+    began = time.monotonic()
+    with part.open("a+b") as file:
+        file.seek(0)
+        seen = set()
+        while len(square := file.read(side * side)) == side * side:
+            seen.add(_digest(square))
+        file.truncate(file.tell() - len(square))
+        # Ids are random, and so are the first of them.
+        owed = works.filter(pk__gt=model.read_to) if model.read_to else works
+        for work in owed.order_by("pk").only("pk", "sha256").iterator(chunk_size=BATCH):
+            if len(seen) >= MOST_LEARNT:
+                break
+            progress("reading", len(seen), total)
             pixels = pixels_of(work)
-            if pixels is None:
-                continue
-            square = grey(pixels, SIDE)
-            if square.tobytes() not in seen:
-                found[len(seen)] = square
-                seen.add(square.tobytes())
-        buffer = BytesIO()
-        np.save(buffer, found[: len(seen)])
-        files.write(Area.DEEPHASH, file.name, buffer.getvalue(), durable=False)
-    levels: npt.NDArray[np.uint8] = np.load(file, mmap_mode="r")
-    return levels
+            if pixels is not None and (digest := _digest(square := grey(pixels, side).tobytes())) not in seen:
+                file.write(square)
+                seen.add(digest)
+            if time.monotonic() - began > SLICE_SECONDS:
+                file.flush()
+                os.fsync(file.fileno())
+                TrainedModel.objects.filter(pk=model.pk).update(read_to=work.pk)
+                return False
+    part.rename(path_of(model.pk, Part.LEVELS))
+    return True
+
+
+def _digest(square: bytes) -> bytes:
+    return hashlib.sha256(square).digest()
 
 
 def _curve(model: TrainedModel, levels: npt.NDArray[np.uint8]) -> list[Any]:
-    """Count the pairs of different pictures at each distance, of some of the catalogue."""
+    """Count the pairs of different pictures at each distance, of some of the catalogue; one picture again is none."""
     from provenance.hashing.autoencoders import AutoencoderHash
     from provenance.models.autoencoder_nets import load_autoencoder
+    from provenance.training.deephash import repeats, thumbnail
 
     hasher = AutoencoderHash(model.algorithm, model.bits, lambda: load_autoencoder(path_of(model.pk, Part.WEIGHTS)))
     chosen = np.linspace(0, len(levels) - 1, min(_MOST_COMPARED, len(levels))).astype(int)
     words = np.ascontiguousarray(hasher.encode_grey(levels[chosen])[0]).view(np.uint64)
+    small = np.stack([thumbnail(levels[row]) for row in chosen])
     counts = np.zeros(model.bits + 1, np.int64)
     for row in range(len(words) - 1):
         apart = np.bitwise_count(words[row + 1 :] ^ words[row]).sum(1)
-        counts += np.bincount(apart, minlength=len(counts))
+        counts += np.bincount(apart[~repeats(small[row], small[row + 1 :])], minlength=len(counts))
     return [int(count) for count in counts]

@@ -11,14 +11,15 @@ import numpy.typing as npt
 from PIL import Image
 
 from provenance.hashing.autoencoders import grey
+from provenance.images.decode import DecodeError, Limits, decode, pixel_sha256
 from provenance.images.quality import is_identical, psnr, ssim
 from provenance.matching.policy import FalseMatchRate
 from webapp.catalogues.models import Catalogue
 from webapp.deephash.hashes import Chosen, chosen_hash
 from webapp.deephash.models import CatalogueHash, DeepCode
-from webapp.deephash.search import works_nearest
-from webapp.deephash.services import pixels_of
+from webapp.deephash.search import FoundWork, works_nearest
 from webapp.registry.models import Work
+from webapp.registry.renditions import MAX_SIDE, Size, rendition_read
 
 U8 = npt.NDArray[np.uint8]
 
@@ -30,7 +31,7 @@ _CELL = 12
 @dataclass(frozen=True)
 class Neighbour:
     """A registered picture near the query. PSNR (dB; None where the two are the same) and SSIM are of both as grey
-    levels, 128 x 128; None too where the file could not be read."""
+    levels, 128 x 128, the registered one from its reduced copy; None too where that could not be read."""
 
     work: Work
     distance: int
@@ -76,10 +77,10 @@ def show(*, catalogue: Catalogue, choice: CatalogueHash, pixels: U8) -> Shown:
         algorithm=choice.algorithm, code=codes[0], feature=features[0], limit=NEAREST, catalogue=catalogue.pk
     )
     works = Work.objects.in_bulk([each.work_id for each in found])
-    levels = grey(pixels, SIDE)
+    levels, digest = grey(pixels, SIDE), pixel_sha256(pixels)
     threshold = chosen.policy.near_radius
     neighbours = [
-        _neighbour(levels, works[each.work_id], each.distance, each.dissimilarity, each.distance <= threshold)
+        _neighbour(levels, digest, works[each.work_id], each, each.distance <= threshold)
         for each in found
         if each.work_id in works
     ]
@@ -108,14 +109,25 @@ def _expected(chosen: Chosen, size: int) -> float:
     return chosen.policy.expected_false_candidates(size, chosen.policy.near_radius).upper_bound
 
 
-def _neighbour(levels: U8, work: Work, distance: int, dissimilarity: float, within: bool) -> Neighbour:
-    pixels = pixels_of(work)
-    if pixels is None:
-        return Neighbour(work, distance, dissimilarity, False, None, None, within)
-    other = grey(pixels, SIDE)
+def _neighbour(levels: U8, digest: str, work: Work, found: FoundWork, within: bool) -> Neighbour:
+    if work.pixel_sha256 == digest:
+        return Neighbour(work, found.distance, found.dissimilarity, True, None, 1.0, within)
+    # No request opens registered files: they may be large.
+    side = MAX_SIDE[Size.FULL]
+    try:
+        copy = decode(rendition_read(work.sha256, Size.FULL), Limits(max_side=side, max_pixels=side * side)).pixels
+    except (DecodeError, FileNotFoundError):
+        return Neighbour(work, found.distance, found.dissimilarity, False, None, None, within)
+    other = grey(copy, SIDE)
     same = is_identical(levels, other)
     return Neighbour(
-        work, distance, dissimilarity, same, None if same else psnr(levels, other), ssim(levels, other), within
+        work,
+        found.distance,
+        found.dissimilarity,
+        same,
+        None if same else psnr(levels, other),
+        ssim(levels, other),
+        within,
     )
 
 

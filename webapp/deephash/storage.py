@@ -15,16 +15,17 @@ _DAY = 24 * 3600.0
 
 
 class Part(StrEnum):
-    """Which file of a model; the last two go when its training ends."""
+    """Which file of a model; all but the weights go when its training ends."""
 
     WEIGHTS = "weights"
     CHECKPOINT = "checkpoint"
+    READING = "reading"
     LEVELS = "levels"
 
 
 def key_of(model_id: uuid.UUID, part: Part) -> str:
     """Return the storage key in the area ``deephash``."""
-    return f"{model_id.hex}-{part}.{'npy' if part == Part.LEVELS else 'bin'}"
+    return f"{model_id.hex}-{part}.bin"
 
 
 def path_of(model_id: uuid.UUID, part: Part) -> Path:
@@ -36,7 +37,13 @@ def path_of(model_id: uuid.UUID, part: Part) -> Path:
 
 def delete_working_files(model_id: uuid.UUID) -> None:
     """Remove what a training kept."""
-    for part in (Part.CHECKPOINT, Part.LEVELS):
+    for part in (Part.CHECKPOINT, Part.READING, Part.LEVELS):
+        files.delete(Area.DEEPHASH, key_of(model_id, part))
+
+
+def delete_files(model_id: uuid.UUID) -> None:
+    """Remove all that is kept of a model."""
+    for part in Part:
         files.delete(Area.DEEPHASH, key_of(model_id, part))
 
 

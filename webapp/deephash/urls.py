@@ -9,4 +9,5 @@ urlpatterns = [
     path("<uuid:catalogue_id>/hash/", views.hash_page, name="page"),
     path("<uuid:catalogue_id>/hash/choose/", views.hash_choose, name="choose"),
     path("<uuid:catalogue_id>/hash/train/", views.hash_train, name="train"),
+    path("<uuid:catalogue_id>/hash/<uuid:model_id>/delete/", views.model_delete, name="delete"),
 ]

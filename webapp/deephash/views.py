@@ -9,7 +9,7 @@ from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect, render
+from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST
 
@@ -20,6 +20,7 @@ from webapp.catalogues.selectors import catalogue_get
 from webapp.catalogues.views import person, require_writer
 from webapp.deephash import services
 from webapp.deephash.forms import ChoiceForm, TrainingForm
+from webapp.deephash.hashes import MOST_ASKED
 from webapp.deephash.models import CatalogueHash, DeepCode
 from webapp.deephash.showing import Shown, show
 from webapp.errors import ErrorCode, ProductError
@@ -79,6 +80,20 @@ def hash_train(request: HttpRequest, catalogue_id: uuid.UUID) -> HttpResponse:
     return render(request, "deephash/page.html", context, status=refusal.status if refusal else 400)
 
 
+@login_required
+@require_POST
+def model_delete(request: HttpRequest, catalogue_id: uuid.UUID, model_id: uuid.UUID) -> HttpResponse:
+    """Delete a trained model of the catalogue's organisation."""
+    catalogue, may_write = catalogue_get(user=request.user, catalogue_id=catalogue_id)
+    require_writer(may_write)
+    model = get_object_or_404(services.models_of(catalogue), pk=model_id)
+    if "confirm" not in request.POST:
+        raise ProductError(ErrorCode.INVALID, _("Tick that it shall be deleted: it cannot be undone."))
+    services.model_delete(model=model, actor=person(request))
+    messages.success(request, _("The trained hash is deleted."))
+    return redirect("deephash:page", catalogue.pk)
+
+
 def _context(request: HttpRequest, catalogue: Catalogue, may_write: bool) -> dict[str, Any]:
     choice = CatalogueHash.objects.filter(catalogue=catalogue).select_related("trained_model", "job").first()
     learning = services.training_now(catalogue)
@@ -103,7 +118,8 @@ def _context(request: HttpRequest, catalogue: Catalogue, may_write: bool) -> dic
         "training": TrainingForm(),
         "learning": learning,
         "ended": None if learning or (choice and ended and choice.chosen_at > ended.created_at) else ended,
-        "models": services.models_of(catalogue)[:10],
+        "models": services.models_of(catalogue),
+        "most_asked": MOST_ASKED,
         "job": job,
         "snapshot": job_snapshot(job) if job else None,
         "max_bytes": settings.UPLOAD_MAX_BYTES,

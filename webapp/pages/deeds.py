@@ -26,6 +26,7 @@ DEEDS: dict[str, Promise] = {
     "import.finished": _("finished an import"),
     "import.discarded": _("deleted the files sent for an import"),
     "catalogue.hash_chosen": _("chose a catalogue's deep hash"),
+    "catalogue.hash_deleted": _("deleted a trained deep hash"),
     "catalogue.hash_training_begun": _("began to train a deep hash on a catalogue"),
     "sample.loaded": _("loaded the sample catalogue"),
     "item.edited": _("changed what is said of a picture"),

@@ -1,4 +1,4 @@
-"""Deep hashes: frozen codes, look-up with collided codes, what edits turn."""
+"""Deep hashes: frozen codes, what edits turn."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from provenance.hashing.autoencoders import AutoencoderHash, grey
-from provenance.hashing.deephash import DEEP_HASHES, EDIT_HASH, nearest
+from provenance.hashing.deephash import DEEP_HASHES, EDIT_HASH
 from provenance.images.decode import decode
 from provenance.images.edits import apply
 from provenance.matching.policy import deep_policy
@@ -67,20 +67,3 @@ def test_the_reconstruction_is_nearer_to_its_picture_than_to_another() -> None:
 def test_ours_makes_no_picture() -> None:
     with pytest.raises(TypeError, match="no decoder"):
         EDIT_HASH.reconstruct(np.zeros((1, 64), np.float32))
-
-
-def test_equal_codes_are_told_apart_by_their_features() -> None:
-    codes = np.array([[0b1111_0000], [0b1111_0000], [0b1111_0001], [0]], np.uint8)
-    features = np.array([[0.0] * 8, [1.0] * 8, [1.0] * 8, [1.0] * 8], np.float32)
-    found = nearest(codes[0], features[1], codes, features, 3)
-    assert [(each.row, each.distance) for each in found] == [(1, 0), (0, 0), (2, 1)]
-    assert found[0].dissimilarity == 0
-    assert found[1].dissimilarity == 1
-    assert [each.row for each in nearest(codes[0], features[0], codes, features, 9)] == [0, 1, 2, 3]
-
-
-@pytest.mark.parametrize(("k", "width"), [(0, 8), (1, 4)])
-def test_a_look_up_that_makes_no_sense_is_refused(k: int, width: int) -> None:
-    codes, features = np.zeros((2, 1), np.uint8), np.zeros((2, width), np.float32)
-    with pytest.raises(ValueError):
-        nearest(codes[0], np.zeros(8, np.float32), codes, features, k)

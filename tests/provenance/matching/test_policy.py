@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from provenance.hashing.hasher import HASHERS, RETIRED
-from provenance.matching.policy import CANDIDATE_RATE, NEAR_RATE, POLICIES
+from provenance.matching.policy import CANDIDATE_RATE, NEAR_RATE, POLICIES, derived
 
 
 def test_every_hash_has_a_policy_and_a_large_curve() -> None:
@@ -55,3 +55,10 @@ def test_the_binomial_is_no_measurement() -> None:
     policy = POLICIES["pdq-v1"]
     rate = policy.false_match_rate(84)
     assert rate.measured > 10 * rate.binomial > 0
+
+
+def test_what_few_pairs_vouch_for_does_not_come_first() -> None:
+    few = derived("of a catalogue", 64, variants=1, curve=(0, 1, *[0] * 62, 10))
+    assert few.candidate_radius == 0
+    many = POLICIES["pdq-v1"]
+    assert many.rarity(many.near_radius) < few.rarity(0) < few.rarity(1)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from provenance.hashing.autoencoders import AutoencoderHash
 from provenance.models.autoencoder_nets import KINDS, Architecture, Autoencoder, load_autoencoder
 from provenance.training.deephash import LEAST_PICTURES, CannotTrain, Trainer, check_pictures, save_weights
 from tests.webapp.pictures import pixels_of
@@ -83,6 +84,10 @@ def test_bits_are_about_as_often_one_as_zero_and_survive_the_file(levels: np.nda
     mean = net.encode(pictures).mean
     assert torch.allclose(mean.mean(0), net.threshold, atol=1e-5)
     assert torch.allclose(loaded.encode(pictures).mean, mean, atol=5e-2)
+    bits = np.unpackbits(AutoencoderHash("tiny", 16, lambda: loaded).encode_grey(levels)[0], axis=1)
+    assert (abs(bits.mean(0) - 0.5) < 0.3).all()
+    # float16 turns a number only where it is next to its threshold.
+    assert (bits == (mean > net.threshold).numpy()).mean() > 0.95
 
 
 def test_another_training_s_checkpoint_is_refused(levels: np.ndarray, tmp_path: Path) -> None:
@@ -99,6 +104,21 @@ def test_a_file_that_is_no_autoencoder_is_refused(tmp_path: Path) -> None:
         load_autoencoder(tmp_path / "net.safetensors")
 
 
+def test_weights_are_on_the_disk_before_they_have_their_name_and_a_part_of_them_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "net.safetensors"
+    there: list[bool] = []
+    monkeypatch.setattr("os.fsync", lambda _file: there.append(path.exists()))
+    save_weights(Autoencoder(Architecture("con-vae", 16, 32, 0.05)), path)
+    assert there == [False]
+    whole = path.read_bytes()
+    for length in (0, 100, len(whole) - 100):
+        path.write_bytes(whole[:length])
+        with pytest.raises(ValueError, match="no autoencoder"):
+            load_autoencoder(path)
+
+
 @pytest.mark.parametrize(
     ("count", "seeds", "reason"),
     [
@@ -110,7 +130,19 @@ def test_a_file_that_is_no_autoencoder_is_refused(tmp_path: Path) -> None:
 def test_what_teaches_nothing_is_refused_with_the_reason(count: int, seeds: int, reason: str) -> None:
     pictures = [pixels_of(number % seeds, 32, 32)[..., 0] for number in range(count)]
     with pytest.raises(CannotTrain, match=reason):
-        check_pictures(np.stack(pictures) if pictures else np.empty((0, 32, 32), np.uint8))
+        check_pictures(np.array(pictures, np.uint8), np.arange(count))
+
+
+def test_different_pictures_count_wherever_they_stand(levels: np.ndarray, tmp_path: Path) -> None:
+    many = np.concatenate([np.repeat(levels[:1], 1024, 0), levels])
+    Trainer(
+        Architecture("con-vae", 16, 32, 0.05),
+        many,
+        train=np.arange(len(many)),
+        tune=np.empty(0, np.int64),
+        epochs=1,
+        checkpoint=tmp_path / "state.pt",
+    )
 
 
 @pytest.mark.parametrize("wrong", [{"kind": "gan"}, {"bits": 12}, {"side": 100}, {"scale": 0.0}])

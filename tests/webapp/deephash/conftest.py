@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import pytest
+import torch
+from django.utils import timezone
 
+from provenance.models.autoencoder_nets import Architecture, Autoencoder
+from provenance.training.deephash import save_weights
 from tests.webapp.catalogues.conftest import catalogue, import_files
 from tests.webapp.pictures import png
 from webapp.catalogues.models import Catalogue
 from webapp.deephash import services
-from webapp.jobs.models import Job
+from webapp.deephash.models import TrainedModel
+from webapp.deephash.storage import Part, path_of
+from webapp.jobs.models import Job, JobState
 from webapp.jobs.runner import execute
+from webapp.jobs.services import job_create
 
 __all__ = ["catalogue"]
 
@@ -37,3 +44,22 @@ def finish(job: Job) -> Job:
         if job.is_final:
             return job
     raise AssertionError("the job does not end")
+
+
+def trained(catalogue: Catalogue) -> TrainedModel:
+    """Return a model of 64 bits as a training leaves it: a net of chance, and a curve as if it had learnt."""
+    job = job_create(
+        kind=services.TRAINING, steps=[("learning", "")], payload={}, organisation=catalogue.organisation
+    )
+    Job.objects.filter(pk=job.pk).update(state=JobState.SUCCEEDED, finished_at=timezone.now())
+    model = TrainedModel.objects.create(
+        organisation=catalogue.organisation,
+        catalogue=catalogue,
+        job=job,
+        pictures=3,
+        curve=[0] * 16 + [1000] * 49,
+        trained_at=timezone.now(),
+    )
+    torch.manual_seed(0)
+    save_weights(Autoencoder(Architecture("con-vae", 64, scale=0.05)), path_of(model.pk, Part.WEIGHTS))
+    return model

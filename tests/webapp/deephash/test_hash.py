@@ -3,31 +3,40 @@
 from __future__ import annotations
 
 import io
+import threading
+import time
+import uuid
+import weakref
 
 import numpy as np
 import pytest
+from django.db import IntegrityError, connection
 from django.urls import reverse
 from PIL import Image
 
 from provenance.hashing.deephash import DEEP_HASHES, EDIT_HASH
+from provenance.matching.policy import MOST_VERIFIED
 from tests.webapp.catalogues.conftest import import_files
 from tests.webapp.checks.conftest import upload
 from tests.webapp.conftest import Cast
-from tests.webapp.deephash.conftest import finish
+from tests.webapp.deephash.conftest import finish, trained
 from tests.webapp.pages.test_public import Page
 from tests.webapp.pictures import pixels_of, png
 from webapp import files
 from webapp.catalogues.models import Catalogue
-from webapp.checks.models import Check, Verdict
+from webapp.catalogues.services import catalogue_create
+from webapp.checks.context import Near, Suspect
+from webapp.checks.models import Check, EvidenceKind, Verdict
 from webapp.checks.services import check_submit
-from webapp.deephash import services
+from webapp.deephash import hashes, services
 from webapp.deephash.models import CatalogueHash, DeepCode
 from webapp.deephash.search import bits_of, works_nearest
+from webapp.deephash.storage import Part, path_of
 from webapp.errors import ProductError
 from webapp.files import Area
 from webapp.jobs.models import JobState
 from webapp.jobs.runner import execute
-from webapp.registry.models import Work
+from webapp.registry.models import Visibility, Work
 
 pytestmark = pytest.mark.django_db
 
@@ -73,6 +82,23 @@ def test_it_works(cast: Cast, pictures: Catalogue) -> None:
     assert page.index(">2</span>") < page.index(">1</span>"), "the same picture comes first"
 
 
+def test_a_look_up_opens_no_registered_file_and_sets_no_limit_on_the_server(
+    cast: Cast, pictures: Catalogue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    choose(cast, pictures)
+    for work in Work.objects.all():
+        files.delete(Area.WORKS, work.sha256)
+
+    def refused(*_limits: object) -> None:
+        raise AssertionError("the limit would hold for every request of this process")
+
+    monkeypatch.setattr("resource.setrlimit", refused)
+    page = cast.client("owner").post(reverse("deephash:page", args=[pictures.pk]), {"picture": picture(pixels_of(2))})
+    assert page.content.decode().count('data-label="PSNR"') == 3
+    assert page.content.decode().count(" dB</td>") == 2
+    assert "none: they are the same" in page.content.decode()
+
+
 def test_the_table_holds_what_the_hash_gives(cast: Cast, pictures: Catalogue) -> None:
     choose(cast, pictures, "con-vae-128-v1")
     for seed in (1, 2, 3):
@@ -116,6 +142,40 @@ def test_what_only_the_deep_hash_finds_is_verified(
     assert run_check(cast, _saved_again(2)).verdict == Verdict.REGISTERED
 
 
+@pytest.mark.parametrize(("distance", "verdict"), [(80, Verdict.REGISTERED), (0, Verdict.CANNOT_TELL)])
+def test_what_it_finds_is_verified_in_its_turn_or_counted_as_cut_off(
+    cast: Cast, pictures: Catalogue, monkeypatch: pytest.MonkeyPatch, distance: int, verdict: Verdict
+) -> None:
+    choose(cast, pictures)
+    strangers = [Suspect(uuid.UUID(int=n), {"pdq-v1": Near(distance, 0)}, distance < 32) for n in range(MOST_VERIFIED)]
+    monkeypatch.setattr("webapp.checks.candidates.rank", lambda near: strangers)
+    check = run_check(cast, _saved_again(2))
+    assert check.verdict == verdict
+    evidence = check.evidence.get(version=EDIT_HASH.algorithm)
+    assert evidence.data["near"] == 1
+    assert evidence.data["near_unverified"] == (verdict == Verdict.CANNOT_TELL)
+    pair = check.evidence.filter(kind=EvidenceKind.PAIR).first()
+    if verdict == Verdict.REGISTERED:
+        assert pair is not None
+        assert pair.data["near"]
+        assert pair.data["distances"] == {EDIT_HASH.algorithm: {"distance": 0, "variant": "as it is"}}
+        page = cast.client("owner").get(reverse("checks:detail", args=[check.pk])).content.decode()
+        assert "of 1 (as it is)" not in page, "distances of hashes are bits"
+
+
+def test_a_damaged_model_takes_its_hash_from_checks_and_nothing_else(cast: Cast, pictures: Catalogue) -> None:
+    model = trained(pictures)
+    choose(cast, pictures, model.algorithm)
+    path = path_of(model.pk, Part.WEIGHTS)
+    path.write_bytes(path.read_bytes()[:-100])
+    hashes._loaded.cache_clear()
+    check = run_check(cast, _saved_again(2))
+    assert check.verdict == Verdict.REGISTERED
+    assert not check.evidence.filter(version=model.algorithm).exists()
+    page = cast.client("owner").post(reverse("deephash:page", args=[pictures.pk]), {"picture": picture(pixels_of(2))})
+    assert page.status_code == 503
+
+
 def _saved_again(seed: int) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(pixels_of(seed)).save(buffer, "JPEG", quality=60)
@@ -138,6 +198,25 @@ def test_later_pictures_get_their_codes_and_deleted_ones_are_not_found(cast: Cas
     assert len(found) == 3
 
 
+def test_no_two_decoded_pictures_are_held_at_once(
+    cast: Cast, pictures: Catalogue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoded: list[weakref.ref[np.ndarray]] = []
+    real = services.pixels_of
+
+    def watched(work: Work) -> np.ndarray | None:
+        # The one before may be held until the next is there.
+        assert sum(each() is not None for each in decoded) <= 1
+        pixels = real(work)
+        if pixels is not None:
+            decoded.append(weakref.ref(pixels))
+        return pixels
+
+    monkeypatch.setattr(services, "pixels_of", watched)
+    choose(cast, pictures)
+    assert len(decoded) == DeepCode.objects.count() == 3
+
+
 def test_a_file_that_is_lost_does_not_stop_the_others(cast: Cast, pictures: Catalogue) -> None:
     lost = Work.objects.get(title="1")
     files.delete(Area.WORKS, lost.sha256)
@@ -157,6 +236,66 @@ def test_another_choice_takes_the_codes_of_the_one_before_away(cast: Cast, pictu
     assert not CatalogueHash.objects.exists()
     with pytest.raises(ProductError, match="no such hash"):
         services.hash_choose(catalogue=pictures, algorithm="md5", actor=cast.owner)
+
+
+def test_codes_of_a_hash_that_is_not_used_any_more_are_not_kept(
+    cast: Cast, pictures: Catalogue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    services.hash_choose(catalogue=pictures, algorithm=EDIT_HASH.algorithm, actor=cast.owner)
+    job = CatalogueHash.objects.get().job
+    assert job is not None
+    real = services.pixels_of
+
+    def meanwhile(work: Work) -> np.ndarray | None:
+        services.hash_choose(catalogue=pictures, algorithm="", actor=cast.owner)
+        return real(work)
+
+    monkeypatch.setattr(services, "pixels_of", meanwhile)
+    assert finish(job).state == JobState.SUCCEEDED
+    assert not DeepCode.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_two_first_choices_at_once_one_comes_after_the_other(
+    cast: Cast, catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = threading.Event()
+
+    def slowly(_choice: CatalogueHash) -> bool:
+        begun.set()
+        time.sleep(0.3)
+        return True
+
+    monkeypatch.setattr(services, "_begin_hashing", slowly)
+    refusals: list[Exception] = []
+
+    def choose_one(algorithm: str) -> None:
+        try:
+            services.hash_choose(catalogue=catalogue, algorithm=algorithm, actor=cast.owner)
+        except IntegrityError as error:
+            refusals.append(error)
+        connection.close()
+
+    first, second = (threading.Thread(target=choose_one, args=(name,)) for name in ("con-vae-64-v1", "con-vae-128-v1"))
+    first.start()
+    assert begun.wait(30)
+    second.start()
+    first.join(30)
+    second.join(30)
+    assert refusals == []
+    assert CatalogueHash.objects.get().algorithm == "con-vae-128-v1"
+
+
+def test_another_organisation_s_trained_hash_cannot_be_chosen(cast: Cast, pictures: Catalogue) -> None:
+    model = trained(pictures)
+    theirs = catalogue_create(
+        organisation=cast.elsewhere, name="Theirs", visibility=Visibility.PUBLIC, actor=cast.outsider
+    )
+    client = cast.client("outsider")
+    address = reverse("deephash:choose", args=[theirs.pk])
+    assert client.post(address, {"algorithm": model.algorithm}).status_code == 400
+    assert not CatalogueHash.objects.exists()
+    assert model.algorithm not in client.get(reverse("deephash:page", args=[theirs.pk])).content.decode()
 
 
 def test_bad_input_is_told(cast: Cast, pictures: Catalogue) -> None:
@@ -190,3 +329,11 @@ def test_who_may(cast: Cast, pictures: Catalogue, who: str, sees: int, changes: 
     assert CatalogueHash.objects.exists() == (who in ("owner", "colleague"))
     if changes != 302:
         assert client.post(reverse("deephash:train", args=[pictures.pk]), {}).status_code == changes
+
+
+@pytest.mark.parametrize(("who", "status"), [("viewer", 200), ("outsider", 404), ("anonymous", 302)])
+def test_who_may_look_up(cast: Cast, pictures: Catalogue, who: str, status: int) -> None:
+    choose(cast, pictures)
+    response = cast.client(who).post(reverse("deephash:page", args=[pictures.pk]), {"picture": picture(pixels_of(2))})
+    assert response.status_code == status
+    assert ("none: they are the same" in response.content.decode()) == (who == "viewer")

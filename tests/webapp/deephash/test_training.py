@@ -3,29 +3,36 @@
 from __future__ import annotations
 
 import io
+import uuid
 from datetime import timedelta
 from typing import Any
 
+import numpy as np
 import pytest
 from django.urls import reverse
 from django.utils import timezone
 from PIL import Image
 
+from provenance.hashing.autoencoders import grey
 from provenance.training import deephash
 from tests.webapp.catalogues.conftest import import_files
 from tests.webapp.conftest import Cast
-from tests.webapp.deephash.conftest import finish
-from tests.webapp.pictures import pixels_of, png
+from tests.webapp.deephash.conftest import finish, trained
+from tests.webapp.pictures import jpeg, pixels_of, png
 from webapp import files
 from webapp.catalogues.models import Catalogue
 from webapp.deephash import services
+from webapp.deephash.hashes import trained_hash
 from webapp.deephash.models import CatalogueHash, DeepCode, TrainedModel
+from webapp.deephash.services import pixels_of as pixels_of_work
+from webapp.deephash.services import works_of
 from webapp.deephash.storage import Part, key_of, path_of, sweep
 from webapp.errors import ProductError
 from webapp.files import Area
 from webapp.jobs.models import Job, JobState
 from webapp.jobs.runner import execute
 from webapp.jobs.services import job_cancel, jobs_recover
+from webapp.registry.models import Work
 
 pytestmark = pytest.mark.django_db
 
@@ -61,6 +68,46 @@ def test_it_works(cast: Cast, pictures: Catalogue) -> None:
     assert model.algorithm in page
 
 
+def test_a_picture_that_is_there_twice_does_not_count_as_two_different_ones(catalogue: Catalogue) -> None:
+    model = trained(catalogue)
+    levels = np.stack([grey(pixels_of(seed), 128) for seed in (1, 2, 3)])
+    again = grey(np.asarray(Image.open(io.BytesIO(jpeg(1)))), 128)
+    assert (again != levels[0]).any()
+    assert sum(services._curve(model, np.stack([*levels, again]))) == 5, "of six pairs"
+    assert sum(services._curve(model, np.stack([levels[0], again]))) == 0
+    assert trained_hash(model).policy.source.endswith("which it learnt from")
+
+
+@pytest.mark.usefixtures("small")
+def test_pictures_are_read_in_slices_each_once_and_not_more_than_are_learnt_from(
+    cast: Cast, pictures: Catalogue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import_files(pictures, {"4.png": png(4)})
+    files.delete(Area.WORKS, works_of(pictures).order_by("pk")[0].sha256)
+    read: list[uuid.UUID] = []
+
+    def reading(work: Work) -> Any:
+        read.append(work.pk)
+        return pixels_of_work(work)
+
+    monkeypatch.setattr(services, "pixels_of", reading)
+    monkeypatch.setattr(services, "SLICE_SECONDS", 0.0)
+    monkeypatch.setattr("provenance.training.deephash.LEAST_PICTURES", 2)
+    monkeypatch.setattr(services, "MOST_LEARNT", 2)
+    model = begin(cast, pictures)
+    for count in (1, 2, 3):
+        execute(str(model.job_id))
+        assert len(read) == count
+        assert not path_of(model.pk, Part.LEVELS).exists()
+        # As one that was killed while it wrote leaves it.
+        with path_of(model.pk, Part.READING).open("ab") as file:
+            file.write(b"half a picture")
+    assert finish(model.job).state == JobState.SUCCEEDED
+    assert len(set(read)) == len(read) == 3
+    model.refresh_from_db()
+    assert model.pictures == 2
+
+
 @pytest.mark.usefixtures("small")
 def test_a_killed_training_goes_on_where_it_was(
     cast: Cast, pictures: Catalogue, monkeypatch: pytest.MonkeyPatch
@@ -89,7 +136,8 @@ def test_a_killed_training_goes_on_where_it_was(
 def test_one_that_is_cancelled_leaves_nothing(cast: Cast, pictures: Catalogue, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(services, "SLICE_SECONDS", 0.0)
     model = begin(cast, pictures)
-    execute(str(model.job_id))
+    for _slice in range(4):
+        execute(str(model.job_id))
     assert path_of(model.pk, Part.CHECKPOINT).exists()
     job_cancel(job=model.job)
     assert "The training was cancelled" in cast.client("owner").get(
