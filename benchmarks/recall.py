@@ -28,14 +28,12 @@ from provenance.hashing.hasher import HASHERS
 from provenance.images.align import align_features
 from provenance.images.decode import decode
 from provenance.images.edits import SITE, THORN, apply
-from provenance.matching.policy import DESCRIPTOR_POLICY, POLICIES, Policy
+from provenance.matching.policy import ALWAYS_VERIFIED, DESCRIPTOR_POLICY, MOST_VERIFIED, POLICIES, Policy
 from provenance.matching.verify import Described, PairKind, described, verify_described
 from provenance.training.pictures import Part, encoded_pictures, part_of
 
 PRESETS: tuple[str, ...] = tuple(dict.fromkeys((*THORN, *SITE)))
 PRECISION = 0.9999
-# As webapp.checks.candidates has them.
-MOST_VERIFIED, ALWAYS_VERIFIED = 20, 5
 
 Codes = npt.NDArray[np.uint64]
 
@@ -227,11 +225,14 @@ def look_up(edited: npt.NDArray[np.uint8]) -> tuple[dict[str, npt.NDArray[np.uin
         _note(rarity, near, DESCRIPTOR_POLICY, least_distances(vectors, _STATE.descriptors))
     query = described(edited)
     verified: list[int] = []
+    explained = False
     ranked = sorted(rarity, key=lambda index: (rarity[index], index))[:MOST_VERIFIED]
     for ordinal, index in enumerate(ranked):
-        if ordinal >= ALWAYS_VERIFIED and index not in near and verified:
+        if ordinal >= ALWAYS_VERIFIED and index not in near and explained:
             continue
-        if verify_described(query, _registered(index)).kind == PairKind.VERIFIED:
+        verdict = verify_described(query, _registered(index))
+        explained |= verdict.explains_query
+        if verdict.kind == PairKind.VERIFIED:
             verified.append(index)
     return distances, verified
 

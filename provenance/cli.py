@@ -1,7 +1,8 @@
 """The command line: hash pictures, compare two, judge them, ask a registry; models have a part of their own.
 
-Exit status: 0 found or done, 1 not found or different, 2 bad input or a refusal. The key of a registry comes from
-``--key`` or, better, from the environment's ``PROVENANCE_KEY``, which no other user of the machine can read.
+Exit status: 0 found or done, 1 not found or different, 2 bad input or a refusal, 3 "cannot tell". The key of a
+registry comes from ``--key`` or, better, from the environment's ``PROVENANCE_KEY``, which no other user of the machine
+can read.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ out = Console()
 err = Console(stderr=True)
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
-DIFFERENT, BAD_INPUT = 1, 2
+DIFFERENT, BAD_INPUT, CANNOT_TELL = 1, 2, 3
 _FOUND = ("registered", "probably_registered")
 _FINAL = ("succeeded", "failed", "cancelled")
 # "Too many requests" and what proxies say of a site that is starting or busy (RFC 9110, RFC 6585).
@@ -175,7 +176,7 @@ def compare(
     else:
         _show_pair(answer)
     if not identical and pair.kind not in (PairKind.VERIFIED, PairKind.PARTIAL):
-        raise typer.Exit(DIFFERENT)
+        raise typer.Exit(CANNOT_TELL if pair.kind == PairKind.UNDECIDABLE else DIFFERENT)
 
 
 @app.command()
@@ -266,7 +267,7 @@ def check(
     if found["state"] != "succeeded":
         raise typer.Exit(BAD_INPUT)
     if found["verdict"]["code"] not in _FOUND:
-        raise typer.Exit(DIFFERENT)
+        raise typer.Exit(CANNOT_TELL if found["verdict"]["code"] == "cannot_tell" else DIFFERENT)
 
 
 class _Unreadable(Exception):

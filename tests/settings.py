@@ -7,6 +7,9 @@ from tests.server import DATABASE, RUN_HOME, SERVER_HOME
 
 # Set before the site's settings read it: tests never touch a real site's files.
 os.environ.setdefault("PROVENANCE_HOME", str(RUN_HOME))
+# Tests run in as many processes as there are cores: threads beside them would only wait for each other. Torch reads it
+# when it is loaded.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from webapp.embedded.postgres import socket_directory
 from webapp.settings import *  # noqa: F403
@@ -18,7 +21,8 @@ DATABASES["default"]["TEST"] = {"NAME": DATABASE}
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
 STORAGES = {**STORAGES, "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}}
-SERVESTATIC_USE_FINDERS = True
+# Static files are listed anew for every client, and only the tests of a whole site ask for them.
+SERVESTATIC_USE_STATIC_ROOT = False
 CHECKS_PER_HOUR_VISITOR = CHECKS_PER_HOUR_USER = 100_000
 Q_CLUSTER = {**Q_CLUSTER, "workers": 1}
 MEDIA_ROOT = Path(os.environ["PROVENANCE_HOME"]) / "media"

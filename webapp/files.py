@@ -29,6 +29,7 @@ class Area(StrEnum):
     IMPORTS = "imports"
     DERIVED = "derived"
     ARTWORKS = "artworks"
+    DEEPHASH = "deephash"
 
 
 def path_of(area: Area, key: str) -> Path:

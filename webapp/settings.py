@@ -84,6 +84,7 @@ INSTALLED_APPS = [
     "webapp.artworks",
     "webapp.catalogues",
     "webapp.checks",
+    "webapp.deephash",
     "webapp.reviews",
     "webapp.api",
     "webapp.pages",

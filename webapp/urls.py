@@ -10,6 +10,7 @@ urlpatterns = [
     path("organisation/", include("webapp.accounts.urls")),
     path("artworks/", include("webapp.artworks.urls")),
     path("catalogues/", include("webapp.catalogues.urls")),
+    path("catalogues/", include("webapp.deephash.urls")),
     path("works/", include("webapp.registry.urls")),
     path("api/", include("webapp.api.urls")),
     path("reviews/", include("webapp.reviews.urls")),

@@ -100,7 +100,7 @@ class CopyDescriptor:
         ``[4, WIDTH]``; None for a picture too simple to be described."""
         self.load()
         assert self._net is not None
-        if max(picture.shape) > _BORDER_SIDE:
+        if max(picture.shape[:2]) > _BORDER_SIDE:
             picture = reduced_to(picture, _BORDER_SIDE)
         side = self._net.side
         views = (picture, _crop(picture, CROPS[1]), np.ascontiguousarray(without_border(picture)[0]))

@@ -202,7 +202,8 @@ def _load_house(name: str) -> HashNet:
 
 
 def house_hasher() -> DinoHash:
-    """Return the product's own hash, ``dinohash-house-v2``, trained to withstand attacks; its weights are shipped."""
+    """Return the product's own hash, ``dinohash-house-v2``, trained against attacks, of which it
+    withstands weak ones only (see its card); its weights are shipped."""
     return DinoHash("dinohash-house-v2", 96, partial(_load_house, "robust"))
 
 

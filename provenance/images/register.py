@@ -50,12 +50,10 @@ class Registration:
     Attributes:
         homography: float64 ``[3, 3]``, an affine map from query to reference pixels, mirroring included.
         mirrored: whether it mirrors.
-        correlation: of the place before it was refined, -1..1.
     """
 
     homography: F64
     mirrored: bool
-    correlation: float
 
 
 @dataclass(frozen=True)
@@ -103,7 +101,7 @@ def register(query: RGB, reference: RGB, most: int = 2) -> list[Registration]:
             tried.add(near)
             matrix = _refined(small, large, place)
             if matrix is not None:
-                found.append(Registration(matrix @ border, place.mirrored, place.correlation))
+                found.append(Registration(matrix @ border, place.mirrored))
     return found
 
 

@@ -18,6 +18,7 @@ from typing import Any
 from scipy.special import betaincinv
 
 from provenance.hashing.code import chance_fpr
+from provenance.hashing.deephash import DEEP_HASHES
 from provenance.hashing.descriptor import COSINE_STEPS, DESCRIPTOR
 
 _CURVES = Path(__file__).parent / "curves"
@@ -27,6 +28,11 @@ CANDIDATE_RATE = 1e-4
 NEAR_RATE = 1e-6
 # The nearest few are looked at, wherever they lie: heavy edits put a copy no nearer than every hundredth stranger.
 DESCRIPTOR_CANDIDATE_RATE = 1e-2
+# So many are laid over the picture at most, the nearest first, and these in any case: each costs a quarter of a second.
+# Once one explains the query, of those after them only what is near by itself is looked at, such as further
+# registrations.
+MOST_VERIFIED = 20
+ALWAYS_VERIFIED = 5
 
 
 @dataclass(frozen=True)
@@ -56,6 +62,12 @@ class ExpectedFalseCandidates:
     binomial: float | None
 
 
+def upper_bound(wrong: int, pairs: int) -> float:
+    """Return the one-sided 95 % bound of Clopper and Pearson (1934) on a rate, 0..1, of which ``wrong`` of ``pairs``
+    independent trials were seen."""
+    return 1.0 if wrong >= pairs else float(betaincinv(wrong + 1, pairs - wrong, _CONFIDENCE))
+
+
 @dataclass(frozen=True)
 class Policy:
     """How codes of one algorithm are judged, or vectors: their distance is 1 - cosine in thousandths, rounded.
@@ -67,6 +79,9 @@ class Policy:
         near_radius: distance up to which a pair counts as near by itself (published or usual threshold).
         source: where ``near_radius`` is from.
         bits: whether distances count bits.
+        variants: codes of a query that a search compares.
+        curve: pairs of different pictures at each distance, 0 to ``length``, where the package has no curve of the
+            algorithm.
     """
 
     algorithm: str
@@ -75,16 +90,17 @@ class Policy:
     near_radius: int
     source: str
     bits: bool = True
+    variants: int = _VARIANTS
+    curve: tuple[int, ...] | None = None
 
     def false_match_rate(self, tau: int) -> FalseMatchRate:
         """Return the rate at which different pictures come within ``tau`` (0..length)."""
-        histogram, pairs = _curve(self.algorithm)
+        histogram, pairs = _curve(self.algorithm) if self.curve is None else (self.curve, sum(self.curve))
         within = sum(histogram[: max(0, tau + 1)])
-        bound = 1.0 if within >= pairs else float(betaincinv(within + 1, pairs - within, _CONFIDENCE))
         return FalseMatchRate(
             measured=within / pairs,
-            upper_bound=bound,
-            binomial=min(1.0, _VARIANTS * chance_fpr(self.length, tau)) if self.bits else None,
+            upper_bound=upper_bound(within, pairs),
+            binomial=min(1.0, self.variants * chance_fpr(self.length, tau)) if self.bits else None,
             pairs=pairs,
         )
 
@@ -103,13 +119,21 @@ class Policy:
         return self.false_match_rate(distance).measured, distance / self.candidate_radius
 
 
-def derived(algorithm: str, length: int, *, bits: bool = True, candidate_rate: float = CANDIDATE_RATE) -> Policy:
-    """Return the policy that an algorithm's own curve gives.
+def derived(
+    algorithm: str,
+    length: int,
+    *,
+    bits: bool = True,
+    candidate_rate: float = CANDIDATE_RATE,
+    variants: int = _VARIANTS,
+    curve: tuple[int, ...] | None = None,
+) -> Policy:
+    """Return the policy that an algorithm's own curve gives, the package's or that given.
 
     The radii are the largest at which at most so many impostor pairs are candidates, and at most one in a million is
     near.
     """
-    histogram, pairs = _curve(algorithm)
+    histogram, pairs = _curve(algorithm) if curve is None else (curve, sum(curve))
     candidate, near = (_largest_within(histogram, rate * pairs) for rate in (candidate_rate, NEAR_RATE))
     return Policy(
         algorithm,
@@ -118,6 +142,8 @@ def derived(algorithm: str, length: int, *, bits: bool = True, candidate_rate: f
         near_radius=near,
         source=f"measured: at most {NEAR_RATE:g} of {pairs:,} pairs of different pictures",
         bits=bits,
+        variants=variants,
+        curve=curve,
     )
 
 
@@ -155,3 +181,12 @@ POLICIES: dict[str, Policy] = {
 }
 
 DESCRIPTOR_POLICY = derived(DESCRIPTOR.algorithm, COSINE_STEPS, bits=False, candidate_rate=DESCRIPTOR_CANDIDATE_RATE)
+
+
+def deep_policy(algorithm: str) -> Policy:
+    """Return how codes of a shipped deep hash are judged; of a query there is one code.
+
+    Raises:
+        KeyError: there is no such hash.
+    """
+    return derived(algorithm, DEEP_HASHES[algorithm].length, variants=1)

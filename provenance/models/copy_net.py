@@ -53,9 +53,14 @@ class CopyNet(nn.Module):
         self.features = EfficientNetLite0()
         self.project = nn.Linear(CHANNELS, width)
 
-    def forward(self, pixels: Tensor) -> Tensor:
+    def pooled(self, pixels: Tensor) -> Tensor:
+        """Return what the last layer sees, ``[B, CHANNELS]``."""
         features = self.features(pixels).to(self.project.weight.dtype).clamp(min=_FLOOR)
-        embedding: Tensor = self.project(features.pow(_POWER).mean((2, 3)).pow(1 / _POWER))
+        pooled: Tensor = features.pow(_POWER).mean((2, 3)).pow(1 / _POWER)
+        return pooled
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        embedding: Tensor = self.project(self.pooled(pixels))
         return embedding
 
 

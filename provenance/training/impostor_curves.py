@@ -3,8 +3,9 @@
     python -m provenance.training.impostor_curves ALGORITHM...
 
 Every picture is compared with every later one as the site's search does it: the eight dihedral variants of the query
-against the stored code, the smallest distance counts. Pairs of files with equal pixels, and pairs that verification
-finds to share pixels, are not impostors and are left out; they are looked for among the nearest pairs.
+against the stored code, the smallest distance counts; a deep hash has one code for a query. Pairs of files with equal
+pixels, and pairs that verification finds to share pixels, are not impostors and are left out; they are looked for
+among the nearest pairs.
 Then edited copies of ``COPIED`` of the pictures are compared with their sources. An algorithm that was learnt is
 measured on the part of Flickr8k and Caltech 101 that is for tuning, any other on the tuning half. Writes
 ``provenance/matching/curves/<algorithm>.json``.
@@ -26,6 +27,7 @@ import torch
 from rich.progress import track
 
 from provenance.hashing.code import HashCode, hamming
+from provenance.hashing.deephash import DEEP_HASHES
 from provenance.hashing.descriptor import COSINE_STEPS, DESCRIPTOR, Vectors, distances
 from provenance.hashing.hasher import HASHERS, RETIRED, Hasher
 from provenance.images.align import align
@@ -35,7 +37,7 @@ from provenance.training.pictures import Part, encoded_pictures, part_of
 
 CURVES = Path(__file__).resolve().parent.parent / "matching" / "curves"
 ARCHIVES = ("flickr8k.tar", "caltech101.tar")
-LEARNT = ("dinohash-house-v1", "dinohash-house-v2", "copy-descriptor-v1")
+LEARNT = ("dinohash-house-v1", "dinohash-house-v2", "copy-descriptor-v1", *DEEP_HASHES)
 EDITS = tuple(dict.fromkeys((*DINOHASH_STACKS, *THORN, *SITE)))
 COPIED = 60
 _HASHERS = {**HASHERS, **{algorithm: retired.hasher for algorithm, retired in RETIRED.items()}}
@@ -53,13 +55,15 @@ class _Codes:
 def main() -> None:
     """Measure and write the curves of the algorithms named."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("algorithms", nargs="+", choices=(*_HASHERS, DESCRIPTOR.algorithm))
+    parser.add_argument("algorithms", nargs="+", choices=(*_HASHERS, *DEEP_HASHES, DESCRIPTOR.algorithm))
     algorithms = parser.parse_args().algorithms
     # Pictures are shared out among threads; threads of a picture's own would be in their way.
     torch.set_num_threads(1)
     for algorithm in algorithms:
         if algorithm == DESCRIPTOR.algorithm:
             measure_descriptor()
+        elif algorithm in DEEP_HASHES:
+            measure_deep(algorithm)
         else:
             measure(algorithm)
 
@@ -132,6 +136,33 @@ def measure_descriptor() -> None:
     )
 
 
+def measure_deep(algorithm: str) -> None:
+    """Measure a deep hash, one code against another."""
+    hasher = DEEP_HASHES[algorithm]
+    files = [
+        entry
+        for archive in ARCHIVES
+        for entry in encoded_pictures(archive, held_out=True)
+        if part_of(entry[0]) == Part.TUNE
+    ]
+    seen: dict[str, tuple[str, bytes]] = {}
+    for entry in files:
+        seen.setdefault(decode(entry[1]).pixel_sha256, entry)
+    names, kept = [name for name, _ in seen.values()], [data for _, data in seen.values()]
+
+    def words(data: bytes) -> npt.NDArray[np.uint64]:
+        return _words(hasher.encode([decode(data).pixels])[0][0].tobytes())
+
+    stored = np.stack([words(data) for data in track(kept)])
+    matrix = np.stack([np.bitwise_count(stored ^ row).sum(1, dtype=np.uint16) for row in stored])
+
+    def turned(row: int, pixels: npt.NDArray[np.uint8]) -> int:
+        code = _words(hasher.encode([pixels])[0][0].tobytes())
+        return int(np.bitwise_count(stored[row] ^ code).sum())
+
+    _write(algorithm, hasher.length, names, kept, matrix, _copies(kept, turned))
+
+
 def _write(
     algorithm: str,
     length: int,
@@ -147,7 +178,7 @@ def _write(
     shared = [
         (int(i), int(j))
         for i, j in zip(*np.nonzero(upper & (matrix <= suspect)), strict=True)
-        if _share_pixels(kept[i], kept[j])
+        if share_pixels(kept[i], kept[j])
     ]
     for i, j in shared:
         upper[i, j] = False
@@ -160,7 +191,7 @@ def _write(
         "data": f"tuning {'part' if algorithm in LEARNT else 'half'} of Flickr8k (re-encoded at 224x224) and Caltech"
         " 101, usable pictures, distinct pixels",
         "command": f"python -m provenance.training.impostor_curves {algorithm}",
-        "excluded_pairs_that_share_pixels": sorted([names[i], names[j]] for i, j in shared),
+        "excluded_pairs_thatshare_pixels": sorted([names[i], names[j]] for i, j in shared),
         "histogram": histogram.tolist(),
         "copies": copies,
     }
@@ -214,7 +245,7 @@ def _words(code: bytes) -> npt.NDArray[np.uint64]:
     return np.frombuffer(code.ljust(-(-len(code) // 8) * 8, b"\0"), dtype=np.uint64)
 
 
-def _share_pixels(one: bytes, other: bytes) -> bool:
+def share_pixels(one: bytes, other: bytes) -> bool:
     found = align(decode(one).pixels, decode(other).pixels)
     return found is not None and found.inliers >= SHARED_INLIERS and found.similarity > 0.5
 

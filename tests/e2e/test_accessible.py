@@ -37,6 +37,7 @@ def addresses(site: Site, browser: Browser, owner_state: StorageState) -> dict[s
     found["catalogue"] = page.url
     found["upload"] = f"{page.url}upload/"
     found["edit"] = f"{page.url}edit/"
+    found["hash"] = f"{page.url}hash/"
     found["item"] = str(page.locator(".thumb a.title").first.get_attribute("href"))
     found["import"] = str(page.locator("a[href*='/catalogues/imports/']").first.get_attribute("href"))
     page.goto("/dashboard/")

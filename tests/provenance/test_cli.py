@@ -76,7 +76,7 @@ def test_hash_refuses_an_unknown_algorithm(pictures: dict[str, Path]) -> None:
         ("copy", "original", "verified", 0),
         ("original", "original", "identical", 0),
         ("original", "stranger", "rejected", 1),
-        ("plain", "original", "undecidable", 1),
+        ("plain", "original", "undecidable", 3),
     ],
 )
 def test_compare(pictures: dict[str, Path], first: str, second: str, verdict: str, status: int) -> None:
@@ -162,7 +162,7 @@ RUNNING: Answer = (200, examples.CHECK_RUNNING.value, {})
 
 
 @pytest.mark.parametrize(
-    ("code", "status"), [("registered", 0), ("probably_registered", 0), ("not_found", 1), ("cannot_tell", 1)]
+    ("code", "status"), [("registered", 0), ("probably_registered", 0), ("not_found", 1), ("cannot_tell", 3)]
 )
 def test_check_waits_for_the_verdict(pictures: dict[str, Path], code: str, status: int) -> None:
     with registry(RUNNING, done_with(code)) as server:

@@ -84,7 +84,7 @@ _PAIR = {
     "kind": "pair",
     "ordinal": 0,
     "outcome": "for",
-    "summary": "Laid over “Harbour at dawn” by The Archive, the two agree.",
+    "summary": "Laid over “Harbour at dawn” (registered by The Archive), the two agree.",
     "version": "verify-v2",
 }
 _PAIR_FIGURES = {
@@ -115,7 +115,7 @@ _ORIGIN = {
     },
 }
 _EXPLANATION = (
-    "This picture shows the registered work “Harbour at dawn” by The Archive: laid over each other they agree, and"
+    "This picture shows the work “Harbour at dawn” (registered by The Archive): laid over each other they agree, and"
     " 83% of the registered picture is in it."
 )
 _ALGORITHMS = {"file": "sha256", "fingerprint pdq": "pdq-v1", "verification": "verify-v2", "verdict": "verdict-v1"}

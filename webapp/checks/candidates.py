@@ -13,16 +13,19 @@ from django.utils.translation import gettext_lazy, ngettext
 from provenance.hashing.descriptor import DESCRIPTOR, QUERY_VIEWS
 from provenance.hashing.dihedral import TRANSFORMS
 from provenance.matching.index import Candidate
-from provenance.matching.policy import DESCRIPTOR_POLICY, POLICIES, ExpectedFalseCandidates, FalseMatchRate, Policy
+from provenance.matching.policy import (
+    DESCRIPTOR_POLICY,
+    MOST_VERIFIED,
+    POLICIES,
+    ExpectedFalseCandidates,
+    FalseMatchRate,
+    Policy,
+)
 from webapp.checks.context import Context, EvidenceDraft, Near, Suspect
 from webapp.checks.models import EvidenceKind, Outcome
 from webapp.registry.descriptors import works_like
 from webapp.registry.search import registry_index
 
-# So many are laid over the picture at most, the nearest first, and these in any case: each costs a quarter of a second.
-# Once one is a match, of those after them only what is near by itself is looked at, such as further registrations.
-MOST_VERIFIED = 20
-ALWAYS_VERIFIED = 5
 # Past this many look-alikes, of which a plain picture may have thousands, nobody is helped by one more.
 MOST_FOUND = 1000
 # The descriptor puts copies first: past these there is hardly one.
@@ -41,15 +44,17 @@ class SearchCandidates:
         """See :class:`webapp.checks.context.Examiner`."""
         near: dict[uuid.UUID, dict[str, Near]] = defaultdict(dict)
         found: dict[str, list[Candidate]] = {}
+        all_found: dict[str, bool] = {}
         for done, (algorithm, codes) in enumerate(context.codes.items()):
             context.report(done, len(context.codes), algorithm)
             index = registry_index(algorithm, codes[0].length)
             found[algorithm] = index.search(codes, POLICIES[algorithm].candidate_radius, MOST_FOUND)
+            all_found[algorithm] = len(found[algorithm]) < MOST_FOUND
             for candidate in found[algorithm]:
                 near[candidate.id][algorithm] = Near(candidate.distance, candidate.variant)
         if context.descriptors is not None:
-            like = works_like(context.descriptors, DESCRIPTOR_POLICY.candidate_radius, MOST_LIKE)
-            found[DESCRIPTOR.algorithm] = like
+            like, complete = works_like(context.descriptors, DESCRIPTOR_POLICY.candidate_radius, MOST_LIKE)
+            found[DESCRIPTOR.algorithm], all_found[DESCRIPTOR.algorithm] = like, complete
             for candidate in like:
                 near[candidate.id][DESCRIPTOR.algorithm] = Near(candidate.distance, candidate.variant)
         context.suspects = rank(near)
@@ -58,7 +63,7 @@ class SearchCandidates:
         # An algorithm's place in POLICIES is its ordinal, whichever of them could be used.
         for ordinal, (algorithm, policy) in enumerate(_POLICIES.items()):
             if algorithm in found:
-                data = _figures(policy, found[algorithm], context.registry_size)
+                data = _figures(policy, found[algorithm], all_found[algorithm], context.registry_size)
                 drafts.append(
                     EvidenceDraft(
                         kind=EvidenceKind.CANDIDATES,
@@ -105,7 +110,7 @@ def _variants(algorithm: str) -> tuple[str, ...]:
     return QUERY_VIEWS if algorithm == DESCRIPTOR.algorithm else TRANSFORMS
 
 
-def _figures(policy: Policy, found: list[Candidate], registry_size: int) -> dict[str, Any]:
+def _figures(policy: Policy, found: list[Candidate], found_is_all: bool, registry_size: int) -> dict[str, Any]:
     best = found[0].distance if found else None
     variants = _variants(policy.algorithm)
     return {
@@ -115,7 +120,7 @@ def _figures(policy: Policy, found: list[Candidate], registry_size: int) -> dict
         "near_radius": policy.near_radius,
         "near_radius_source": policy.source,
         "found": len(found),
-        "found_is_all": len(found) < (MOST_FOUND if policy.bits else MOST_LIKE),
+        "found_is_all": found_is_all,
         "near": sum(1 for candidate in found if candidate.distance <= policy.near_radius),
         "best_distance": best,
         "registry_size": registry_size,

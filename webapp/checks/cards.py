@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from django.template.defaultfilters import filesizeformat
@@ -13,6 +13,7 @@ from provenance.detection.detector import Band
 from provenance.detection.sources import SOURCES
 from provenance.matching.changes import Change
 from provenance.matching.policy import POLICIES
+from provenance.matching.verify import PairKind
 from webapp.checks.models import Evidence, EvidenceKind, Outcome
 from webapp.checks.selectors import SeenCheck, Viewer, evidence_of, work_picture_visible
 from webapp.checks.storage import has_heat, has_renditions
@@ -41,7 +42,7 @@ class Card:
     Attributes:
         outcome: of the evidence, a class of the card; ``badge`` is the class of its words.
         facts: label and value, in order.
-        meaning: what this kind of evidence can and cannot say.
+        meaning: what this kind of evidence can and cannot say; empty on all but the first of a kind in a list.
         work: the registered work that it is about, while it is registered.
         picture: whether this person may see that work's picture; ``compare``: whether the two can be laid over
             each other, on the page of the pair with this ``ordinal``.
@@ -82,13 +83,23 @@ def cards_of(seen: SeenCheck, user: Viewer) -> Cards:
     # What speaks for registration comes first, and what the picture is last.
     order = {Outcome.FOR: 0, Outcome.LEANS: 1}
     cards.main.sort(key=lambda card: (order.get(Outcome(card.outcome), 2), _ORDER.index(card.kind)))
-    return cards
+    return Cards(_explained_once(cards.main), _explained_once(cards.aside))
+
+
+def _explained_once(cards: list[Card]) -> list[Card]:
+    return [
+        replace(card, meaning="") if any(card.kind == before.kind for before in cards[:place]) else card
+        for place, card in enumerate(cards)
+    ]
 
 
 def _card(evidence: Evidence, seen: SeenCheck, user: Viewer) -> Card:
     title, facts, meaning = _CONTENT[EvidenceKind(evidence.kind)](evidence.data)
     work = evidence.work if evidence.work is not None and evidence.work.deleted_at is None else None
     picture = work_picture_visible(work=work, user=user)
+    if work is not None and picture:
+        said = ((_("Made by, as registered"), work.creator), (_("Licence, as registered"), work.licence))
+        facts[2:2] = [(label, value) for label, value in said if value]
     return Card(
         kind=EvidenceKind(evidence.kind),
         title=title,
@@ -239,6 +250,7 @@ _CHANGES = {
     Change.GREYSCALE: gettext_lazy("made grey"),
     Change.RECOLOURED: gettext_lazy("colours or brightness changed"),
     Change.BLURRED: gettext_lazy("blurred or enlarged"),
+    Change.NOISY: gettext_lazy("noise added"),
     Change.DRAWN_OVER: gettext_lazy("text or something else put over it"),
     Change.REDUCED: gettext_lazy("made smaller"),
 }
@@ -247,16 +259,15 @@ _CHANGES = {
 def _pair(data: dict[str, Any]) -> Content:
     facts = _work_facts(data)
     if "probability" in data:
-        facts.append(
-            (
-                _("Probability of a copy"),
-                _("%(percent)s; from %(least)s on it counts as a match")
-                % {
-                    "percent": _percent(data["probability"]),
-                    "least": _percent(data["thresholds"]["verified"]),
-                },
-            )
+        least = data["thresholds"]["verified"]
+        held_back = data["probability"] >= least and data["verdict"] != PairKind.VERIFIED
+        sentence = (
+            _("%(percent)s by its figures, but held back: only a part of what overlaps agrees, or colours do not")
+            if held_back
+            else _("%(percent)s; from %(least)s on it counts as a match")
         )
+        percents = {"percent": _percent(data["probability"]), "least": _percent(least)}
+        facts.append((_("Probability of a copy"), sentence % percents))
     if "inliers" in data:
         facts += [
             (
@@ -377,7 +388,7 @@ def _review(data: dict[str, Any]) -> Content:
 
 def _work_facts(data: dict[str, Any]) -> list[tuple[str, str]]:
     work = data["work"]
-    return [(_("Registered as"), _("“%(title)s” by %(owner)s") % {"title": work["title"], "owner": work["owner"]})]
+    return [(_("Registered as"), f"“{work['title']}”"), (_("Registered by"), work["owner"])]
 
 
 def how_often(expected: float) -> str:

@@ -143,14 +143,3 @@ def upload_gone() -> ProductError:
     return ProductError(
         ErrorCode.GONE, _("The picture was deleted before the check was done. Send it again to check it."), status=410
     )
-
-
-def work_figures(work: Work) -> dict[str, str]:
-    """Return what evidence says of a work as it is now: later changes of its record must not change a receipt."""
-    return {
-        "id": str(work.pk),
-        "title": work.title,
-        "owner": work.organisation.name,
-        "registered_at": work.created_at.isoformat(timespec="seconds"),
-        "sha256": work.sha256,
-    }

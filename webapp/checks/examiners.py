@@ -13,7 +13,8 @@ from provenance.hashing.hasher import RETIRED
 from provenance.images.decode import DecodeError, Limits, decode, encode_jpeg, memory_limit, thumbnail
 from webapp import files
 from webapp.checks.candidates import SearchCandidates
-from webapp.checks.context import Context, EvidenceDraft, Examiner, work_figures
+from webapp.checks.context import Context, EvidenceDraft, Examiner
+from webapp.checks.figures import work_figures, work_named
 from webapp.checks.models import EvidenceKind, Outcome
 from webapp.checks.origin import JudgeOrigin
 from webapp.checks.pairs import VerifyPairs
@@ -24,7 +25,7 @@ from webapp.jobs.processors import take_share_of_processors
 from webapp.registry.fingerprints import hashers_searched
 from webapp.registry.selectors import works_exact
 
-__all__ = ["EXAMINERS", "Context", "EvidenceDraft", "Examiner", "limits", "steps", "work_figures"]
+__all__ = ["EXAMINERS", "Context", "EvidenceDraft", "Examiner", "limits", "steps"]
 
 PREVIEW_SIDE = 1600
 _MOST_EXACT = 20
@@ -75,17 +76,18 @@ class FindExact:
         drafts = []
         for ordinal, work in enumerate(found):
             same_file = work.sha256 == check.sha256
-            name = {"title": work.title, "owner": work.organisation.name}
+            figures = work_figures(work)
+            name = {"work": work_named(figures)}
             if same_file:
-                summary = _("The same file, byte for byte, is registered: “%(title)s” by %(owner)s.") % name
+                summary = _("The same file, byte for byte, is in the registry: %(work)s.") % name
             else:
-                summary = _("Another file with the same pixels is registered: “%(title)s” by %(owner)s.") % name
+                summary = _("Another file with the same pixels is in the registry: %(work)s.") % name
             drafts.append(
                 EvidenceDraft(
                     kind=EvidenceKind.EXACT,
                     outcome=Outcome.FOR,
                     summary=summary,
-                    data={**digests, "match": "file" if same_file else "pixels", "work": work_figures(work)},
+                    data={**digests, "match": "file" if same_file else "pixels", "work": figures},
                     version="sha256" if same_file else "sha256-pixels-v1",
                     work=work,
                     ordinal=ordinal,

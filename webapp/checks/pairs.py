@@ -16,10 +16,12 @@ from django.utils.translation import gettext_lazy
 from provenance.images.align import Alignment
 from provenance.images.decode import DecodeError, Limits, decode, memory_limit
 from provenance.matching.changes import changes
+from provenance.matching.policy import ALWAYS_VERIFIED, MOST_VERIFIED
 from provenance.matching.verify import VERSION, Overlay, PairKind, described, pair_model, verify_described
 from webapp import files
-from webapp.checks.candidates import ALWAYS_VERIFIED, MOST_VERIFIED, near_figures
-from webapp.checks.context import Context, EvidenceDraft, Pair, work_figures
+from webapp.checks.candidates import near_figures
+from webapp.checks.context import Context, EvidenceDraft, Pair
+from webapp.checks.figures import work_figures, work_named
 from webapp.checks.models import Check, EvidenceKind, Outcome
 from webapp.checks.renditions import RGB, make_renditions
 from webapp.checks.storage import rendition_key
@@ -33,10 +35,6 @@ _OUTCOMES = {
     PairKind.REJECTED: Outcome.AGAINST,
     PairKind.UNDECIDABLE: Outcome.NEUTRAL,
 }
-
-
-# Part of the picture asked about; the rest may be a frame, but not another work.
-_ALL_OF_IT = 0.85
 
 REJECTIONS: list[Callable[[Check], set[uuid.UUID]]] = []
 """What later apps know of works that people found not to be in a check's picture."""
@@ -83,11 +81,7 @@ class VerifyPairs:
 def _explained(context: Context, rejected: set[uuid.UUID]) -> bool:
     """Whether one registered work that nobody rejected is all, or nearly all, that the picture shows."""
     return any(
-        pair.verdict is not None
-        and pair.verdict.kind == PairKind.VERIFIED
-        and pair.verdict.alignment is not None
-        and pair.verdict.alignment.overlap_query >= _ALL_OF_IT
-        and pair.work.pk not in rejected
+        pair.verdict is not None and pair.verdict.explains_query and pair.work.pk not in rejected
         for pair in context.pairs
     )
 
@@ -118,12 +112,12 @@ def _draft(pair: Pair, query: RGB, reference: RGB | None) -> EvidenceDraft:
         "near": pair.suspect.is_near,
         "distances": near_figures(pair.suspect.near),
     }
-    name = {"title": pair.work.title, "owner": pair.work.organisation.name}
+    name = {"work": work_named(data["work"])}
     if pair.verdict is None or reference is None:
         return EvidenceDraft(
             kind=EvidenceKind.PAIR,
             outcome=Outcome.NEUTRAL,
-            summary=_("“%(title)s” by %(owner)s looks alike, but its registered file could not be read.") % name,
+            summary=_("%(work)s looks alike, but its registered file could not be read.") % name,
             data={**data, "verdict": "unreadable"},
             version=VERSION,
             work=pair.work,
@@ -151,10 +145,10 @@ def _draft(pair: Pair, query: RGB, reference: RGB | None) -> EvidenceDraft:
         if verdict.kind in (PairKind.VERIFIED, PairKind.PARTIAL):
             data["changes"] = changes(query, reference, verdict.overlay.alignment)
     sentences = {
-        PairKind.VERIFIED: _("Laid over “%(title)s” by %(owner)s, the two agree."),
-        PairKind.PARTIAL: _("Laid over “%(title)s” by %(owner)s, the two agree in part."),
-        PairKind.REJECTED: _("Laid over “%(title)s” by %(owner)s, the two do not agree: a look-alike only."),
-        PairKind.UNDECIDABLE: _("“%(title)s” by %(owner)s looks alike, but there is too little detail to compare."),
+        PairKind.VERIFIED: _("Laid over %(work)s, the two agree."),
+        PairKind.PARTIAL: _("Laid over %(work)s, the two agree in part."),
+        PairKind.REJECTED: _("Laid over %(work)s, the two do not agree: a look-alike only."),
+        PairKind.UNDECIDABLE: _("%(work)s looks alike, but there is too little detail to compare."),
     }
     return EvidenceDraft(
         kind=EvidenceKind.PAIR,

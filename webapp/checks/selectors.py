@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from django.contrib.auth.models import AnonymousUser
 from django.db.models import Q, QuerySet
 from django.http import Http404
+from django.utils.translation import gettext as _
 
 from webapp.accounts.models import Role, User
 from webapp.checks.models import Check, Evidence, EvidenceKind
@@ -31,6 +32,11 @@ class SeenCheck:
     picture: bool
     manage: bool
     cancel: bool
+
+    @property
+    def name(self) -> str:
+        """The file's name for those who see the picture; whoever has only the link is not told it."""
+        return self.check.filename if self.picture else _("a picture")
 
     @property
     def has_file(self) -> bool:

@@ -21,6 +21,7 @@ from typing import Any, Protocol
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from webapp.checks.figures import work_named
 from webapp.checks.models import EvidenceKind, Outcome, Verdict
 
 VERSION = "verdict-v1"
@@ -86,8 +87,7 @@ def _work_id(item: Finding) -> uuid.UUID:
 
 
 def _named(item: Finding, others: int) -> str:
-    work = item.data["work"]
-    name = _("“%(title)s” by %(owner)s") % {"title": work["title"], "owner": work["owner"]}
+    name = work_named(item.data["work"])
     if not others:
         return name
     return name + ngettext(" (and %(n)d more work)", " (and %(n)d more works)", others) % {"n": others}
@@ -97,9 +97,9 @@ def _exact_words(exact: Sequence[Finding]) -> str:
     best = min(exact, key=lambda item: item.data["match"] != "file")
     works = len({_work_id(item) for item in exact})
     if best.data["match"] == "file":
-        sentence = _("This very file is registered as %(work)s.")
+        sentence = _("This very file is in the registry: %(work)s.")
     else:
-        sentence = _("Every pixel of this picture is that of a registered work: %(work)s.")
+        sentence = _("Every pixel of this picture is that of a work in the registry: %(work)s.")
     return sentence % {"work": _named(best, works - 1)}
 
 
@@ -111,7 +111,7 @@ def _verified_words(verified: Sequence[Finding], confirmed: Sequence[Finding]) -
         }
     best = max(verified, key=_how_sure)
     return _(
-        "This picture shows the registered work %(work)s: laid over each other they agree, and %(percent)d%% of "
+        "This picture shows the work %(work)s: laid over each other they agree, and %(percent)d%% of "
         "the registered picture is in it."
     ) % {"work": _named(best, works - 1), "percent": round(100 * best.data["overlap_reference"])}
 
@@ -124,7 +124,7 @@ def _how_sure(item: Finding) -> tuple[float, int]:
 def _partial_words(partial: Sequence[Finding]) -> str:
     best = max(partial, key=_how_sure)
     return _(
-        "Part of this picture agrees with the registered work %(work)s, but less than we ask for to be sure. "
+        "Part of this picture agrees with the work %(work)s, but less than we ask for to be sure. "
         "Look at the two side by side."
     ) % {"work": _named(best, len(partial) - 1)}
 

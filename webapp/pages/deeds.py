@@ -25,6 +25,8 @@ DEEDS: dict[str, Promise] = {
     "import.checked": _("finished a dry run"),
     "import.finished": _("finished an import"),
     "import.discarded": _("deleted the files sent for an import"),
+    "catalogue.hash_chosen": _("chose a catalogue's deep hash"),
+    "catalogue.hash_training_begun": _("began to train a deep hash on a catalogue"),
     "sample.loaded": _("loaded the sample catalogue"),
     "item.edited": _("changed what is said of a picture"),
     "items.moved": _("moved pictures to another catalogue"),

@@ -18,7 +18,7 @@ from provenance.matching.index import Candidate
 _BEAM = 200
 
 
-def works_like(query: Vectors, most: int, limit: int) -> list[Candidate]:
+def works_like(query: Vectors, most: int, limit: int) -> tuple[list[Candidate], bool]:
     """Return live works with a vector near to any of the query's, nearest first.
 
     Args:
@@ -27,9 +27,11 @@ def works_like(query: Vectors, most: int, limit: int) -> list[Candidate]:
         limit: so many at most, and of each of the query's vectors the nearest so many are looked at.
 
     Returns:
-        Candidates with the work's id, the distance in thousandths, and which of the query's vectors has it.
+        Candidates with the work's id, the distance in thousandths, and which of the query's vectors has it; and whether
+        these are all there are within ``most``.
     """
     nearest: dict[uuid.UUID, Candidate] = {}
+    found_is_all = True
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(f"SET LOCAL hnsw.ef_search = {_BEAM}; SET LOCAL hnsw.iterative_scan = relaxed_order")
         for number, vector in enumerate(query):
@@ -39,8 +41,13 @@ def works_like(query: Vectors, most: int, limit: int) -> list[Candidate]:
                 " WHERE d.algorithm = %s AND w.deleted_at IS NULL ORDER BY distance LIMIT %s",
                 [HalfVector(vector).to_text(), DESCRIPTOR.algorithm, limit],
             )
-            for work_id, cosine_distance in cursor.fetchall():
+            rows = cursor.fetchall()
+            # A work has several vectors, so that a full answer may hold few works.
+            if len(rows) == limit and round(1000 * rows[-1][1]) <= most:
+                found_is_all = False
+            for work_id, cosine_distance in rows:
                 distance = round(1000 * cosine_distance)
                 if distance <= most and (work_id not in nearest or distance < nearest[work_id].distance):
                     nearest[work_id] = Candidate(work_id, distance, number)
-    return sorted(nearest.values(), key=lambda found: (found.distance, found.id))[:limit]
+    ranked = sorted(nearest.values(), key=lambda found: (found.distance, found.id))
+    return ranked[:limit], found_is_all and len(ranked) <= limit

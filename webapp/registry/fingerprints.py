@@ -27,11 +27,12 @@ def hashers_load() -> None:
 
 def hashers_searched() -> dict[str, Hasher]:
     """Return the algorithms that a query is hashed by: those of today, and before them each earlier one that works have
-    codes of while the job that hashes them anew is not done. Two short queries for each earlier one."""
+    codes of while the job that hashes them anew is not done, or could not read some. Two short queries for each earlier
+    one. What is too simple for today's algorithm is no longer found by an earlier one."""
     owed = {
         algorithm: retired.hasher
         for algorithm, retired in RETIRED.items()
-        if not Rehash.objects.filter(algorithm=retired.successor).exclude(finished_at=None).exists()
+        if not Rehash.objects.filter(algorithm=retired.successor, unreadable=0).exclude(finished_at=None).exists()
         and FingerprintRow.objects.filter(algorithm=algorithm).exists()
     }
     return {**owed, **HASHERS}

@@ -6,7 +6,8 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from provenance.matching.verify import PairKind
-from webapp.checks.context import Context, EvidenceDraft, work_figures
+from webapp.checks.context import Context, EvidenceDraft
+from webapp.checks.figures import work_figures
 from webapp.checks.models import EvidenceKind, Outcome
 from webapp.reviews.models import Match, MatchState
 from webapp.reviews.services import match_record

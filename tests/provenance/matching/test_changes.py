@@ -45,6 +45,8 @@ def named(query: npt.NDArray[np.uint8], reference: npt.NDArray[np.uint8]) -> lis
         ("stable_signature_text", [Change.DRAWN_OVER]),
         ("border", [Change.FRAMED]),
         ("thorn_pad0.2", [Change.FRAMED]),
+        ("thorn_noise0.2", [Change.NOISY]),
+        ("deephash_noise_20", [Change.NOISY]),
         ("paste_into", [Change.PASTED, Change.REDUCED]),
         ("thorn_resize0.5", [Change.REDUCED]),
         ("thorn_rotate4", [Change.ROTATED, Change.CROPPED]),

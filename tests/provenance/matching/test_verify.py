@@ -19,6 +19,7 @@ from provenance.matching.verify import (
     verify_described,
     verify_pair,
 )
+from provenance.training.frames import in_one_frame
 
 
 @pytest.mark.parametrize("preset", [*SITE, *DINOHASH_STACKS, "thorn_noise0.2", "thorn_jpeg95"])
@@ -42,6 +43,17 @@ def test_a_mirrored_copy_says_so() -> None:
 def test_strangers_are_rejected(stranger: object) -> None:
     found = verify_pair(data.astronaut(), stranger())  # type: ignore[operator]
     assert found.kind == PairKind.REJECTED
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_two_pictures_in_one_frame_are_no_copies(seed: int) -> None:
+    one, other = in_one_frame([data.astronaut(), data.coffee()], data.chelsea(), seed)
+    assert verify_pair(one, other).kind != PairKind.VERIFIED
+
+
+def test_a_picture_in_a_frame_is_found_in_it() -> None:
+    one, _other = in_one_frame([data.astronaut(), data.coffee()], data.chelsea(), 0)
+    assert verify_pair(one, data.astronaut()).kind == PairKind.VERIFIED
 
 
 def test_a_small_common_part_is_a_match_with_its_overlap() -> None:

@@ -36,7 +36,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 PATIENCE = 120.0
 # Long enough to be killed in.
-LONG = Preset(side=96, iterations=40, crops=4)
+LONG = Preset(side=64, iterations=40, crops=4)
 
 
 @dataclass(frozen=True)

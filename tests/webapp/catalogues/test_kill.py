@@ -30,7 +30,7 @@ from webapp.registry.models import Fingerprint, Work
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-PICTURES = 400
+PICTURES = 150
 PATIENCE = 120.0
 
 

@@ -35,13 +35,23 @@ def only(*allowed: str, yes: int = 200, no: int = 404) -> dict[str, int]:
 def shared(cast: Cast, register: Register, check_now: Submit) -> Check:
     """Return a check that the owner made for the organisation."""
     register("calla", organisation=cast.elsewhere)
-    return check_now(edited("calla", "screenshot"), owner=cast.owner, organisation=cast.organisation)
+    picture = edited("calla", "screenshot")
+    return check_now(picture, "my dying aunt.jpg", owner=cast.owner, organisation=cast.organisation)
 
 
 @pytest.mark.parametrize("name", ["detail", "receipt", "batch"])
 def test_whoever_has_the_link_reads_the_verdict(cast: Cast, shared: Check, name: str) -> None:
     where = address(name, shared.batch if name == "batch" else shared.pk)
     assert statuses(cast, lambda client: client.get(where)) == only(*EVERYBODY)
+
+
+@pytest.mark.parametrize("name", ["detail", "batch", "receipt"])
+def test_the_name_of_the_file_is_for_the_sender_their_organisation_and_staff(
+    cast: Cast, shared: Check, name: str
+) -> None:
+    where = address(name, shared.batch if name == "batch" else shared.pk)
+    told = {who for who in EVERYBODY if "my dying aunt" in cast.client(who).get(where).content.decode()}
+    assert told == ({"owner", "colleague", "viewer", "reviewer", "superuser"} if name != "receipt" else set())
 
 
 @pytest.mark.parametrize("name", ["picture", "compare", "reference", "query", "difference"])
@@ -112,7 +122,7 @@ def test_a_record_only_work_is_named_and_its_picture_is_for_its_members(
     thumb = reverse("registry:work-image", args=[work.pk, "thumb"])
     for who in EVERYBODY:
         html = cast.client(who).get(address("detail", check.pk)).content.decode()
-        assert "“calla” by Elsewhere" in html
+        assert "“calla” (registered by Elsewhere)" in html
         assert (thumb in html) == (who in ("outsider", "reviewer", "superuser"))
     nobody = only()
     assert statuses(cast, lambda client: client.get(address("compare", check.pk, 0))) == nobody

@@ -391,7 +391,7 @@ def test_a_work_deleted_since_is_named_and_no_longer_shown(cast: Cast, register:
     Work.objects.update(deleted_at=timezone.now())
     owner = cast.client("owner")
     page = owner.get(address("detail", check.pk))
-    assert "“calla” by The Archive" in text(page)
+    assert "“calla” (registered by The Archive)" in text(page)
     assert str(work.pk) not in page.content.decode()
     assert owner.get(address("compare", check.pk, 0)).status_code == 404
     assert owner.get(address("rendition", check.pk, 0, "reference")).status_code == 404

@@ -49,7 +49,7 @@ def test_it_works(register: Register, check_now: Submit) -> None:
     check = check_now(edited("calla", "screenshot"))
     assert check.job.state == JobState.SUCCEEDED
     assert check.verdict == Verdict.REGISTERED
-    assert "“calla” by The Archive" in check.explanation
+    assert "“calla” (registered by The Archive)" in check.explanation
     assert check.registry_size == 2
     expected = {
         "file": "sha256",

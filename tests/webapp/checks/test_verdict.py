@@ -81,12 +81,12 @@ def test_the_table(evidence: list[Item], expected: Verdict) -> None:
 
 def test_words_name_the_work_its_owner_and_how_many_more() -> None:
     words = fuse([USABLE, pair("for"), pair("for", B, inliers=90)], registry_size=30).explanation
-    assert "“Bridge” by The Archive" in words
+    assert "“Bridge” (registered by The Archive)" in words
     assert "1 more work" in words
     assert "62% of" in words
-    assert "“Calla” by The Archive" in fuse([exact()], registry_size=30).explanation
+    assert "“Calla” (registered by The Archive)" in fuse([exact()], registry_size=30).explanation
     assert "Every pixel" in fuse([exact("pixels")], registry_size=30).explanation
-    assert "“Calla” by The Archive" in fuse([USABLE, pair("leans")], registry_size=30).explanation
+    assert "“Calla” (registered by The Archive)" in fuse([USABLE, pair("leans")], registry_size=30).explanation
 
 
 def test_the_same_file_is_named_before_the_same_pixels() -> None:

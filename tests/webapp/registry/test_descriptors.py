@@ -36,25 +36,35 @@ def between(one: Vectors, other: Vectors, part: float) -> Vectors:
 
 
 def test_an_empty_registry_has_nothing_alike() -> None:
-    assert works_like(unit(1, 2), most=2000, limit=10) == []
+    assert works_like(unit(1, 2), most=2000, limit=10) == ([], True)
 
 
 def test_the_nearest_of_all_vectors_counts(cast: Cast) -> None:
     near = work_with(cast, np.concatenate([unit(1), between(unit(2), unit(3), 0.1)]), "a")
     far = work_with(cast, between(unit(2), unit(4), 0.35), "b")
     work_with(cast, unit(5, 6), "c")
-    found = works_like(unit(7, 2), most=418, limit=10)
+    found, _all = works_like(unit(7, 2), most=418, limit=10)
     assert [candidate.id for candidate in found] == [near.pk, far.pk]
     assert [candidate.variant for candidate in found] == [1, 1]
     assert 0 < found[0].distance < 20 < found[1].distance < 418
-    assert [candidate.id for candidate in works_like(unit(7, 2), most=418, limit=1)] == [near.pk]
-    assert [candidate.id for candidate in works_like(unit(7, 2), most=50, limit=10)] == [near.pk]
+    assert [candidate.id for candidate in works_like(unit(7, 2), most=418, limit=1)[0]] == [near.pk]
+    assert [candidate.id for candidate in works_like(unit(7, 2), most=50, limit=10)[0]] == [near.pk]
 
 
 def test_a_deleted_work_is_not_found_and_an_undone_deletion_is(cast: Cast) -> None:
     work = work_with(cast, unit(1), "a")
     Work.objects.filter(pk=work.pk).update(deleted_at=timezone.now())
-    assert works_like(unit(1), most=100, limit=10) == []
+    assert works_like(unit(1), most=100, limit=10) == ([], True)
     Work.objects.filter(pk=work.pk).update(deleted_at=None)
-    (found,) = works_like(unit(1), most=100, limit=10)
+    (found,), _all = works_like(unit(1), most=100, limit=10)
     assert (found.id, found.distance) == (work.pk, 0)
+
+
+def test_it_says_whether_there_are_more_though_works_have_several_vectors(cast: Cast) -> None:
+    for digest in "abc":
+        work_with(cast, np.concatenate([unit(1)] * 4), digest)
+    assert works_like(unit(1), most=100, limit=20)[1]
+    few, found_is_all = works_like(unit(1), most=100, limit=10)
+    assert not found_is_all
+    assert 1 <= len(few) <= 3
+    assert works_like(unit(2), most=100, limit=10) == ([], True)

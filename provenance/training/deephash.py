@@ -1,0 +1,332 @@
+"""Train one of the four autoencoders of deep hashing (J.UCS 2023) on one's own pictures or on the data sets here::
+
+    python -m provenance.training.deephash con-vae 64 WORK --pictures FOLDER
+    python -m provenance.training.deephash vte 128 WORK --pictures photographs --scale 1 --epochs 2000 --device cuda
+    python -m provenance.training.deephash con-vae 16 WORK --pictures cifar
+
+``WORK`` gets the pictures as grey levels, a checkpoint, ``NAME.safetensors`` (float16), ``NAME.json`` with error and
+PSNR by epoch, and ``NAME.png`` with their curves where matplotlib is installed. A killed run goes on from its last
+checkpoint, with the draws that it would have had. Adam at 1e-3 under cosine annealing, as the paper says; 2,000 epochs
+at ``--scale 1`` are its budget. On a GPU in bfloat16 where it has that.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from safetensors.torch import save_file
+
+from provenance.models.autoencoder_nets import BITS, KINDS, Architecture, Autoencoder
+from provenance.training.deephash_pictures import GreyPictures, cifar, folder, photographs
+from provenance.training.pictures import Part
+
+Levels = npt.NDArray[np.uint8]
+Rows = npt.NDArray[np.int64]
+
+BATCH = 32
+LEARNING_RATE = 1e-3
+CHECKPOINT_SECONDS = 20.0
+# Fewer pictures than this teach a hash of 16 bits and more nothing but themselves.
+LEAST_PICTURES = 64
+# As grey thumbnails: nearer than that, two pictures are one picture twice (37 dB).
+_THUMBNAIL, _SAME_MSE = 16, 13.0
+_WATCHED = 256
+
+
+class CannotTrain(ValueError):
+    """These pictures cannot teach a hash; the message says why, for whoever asked."""
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What an epoch ended with: mean squared error in squared grey levels, and mean PSNR in dB of single pictures."""
+
+    train_mse: float
+    train_psnr: float
+    tune_mse: float
+    tune_psnr: float
+
+
+def distinct(levels: Levels, enough: int) -> int:
+    """Count pictures that are not one picture again, up to ``enough``; of uint8 ``[N, side, side]``."""
+    kept = np.empty((enough, _THUMBNAIL**2), np.float32)
+    count = 0
+    for square in levels:
+        box = square.shape[0] // _THUMBNAIL
+        thumbnail = square.reshape(_THUMBNAIL, box, _THUMBNAIL, box).mean((1, 3), np.float32).ravel()
+        if not count or np.square(kept[:count] - thumbnail).mean(1).min() > _SAME_MSE:
+            kept[count] = thumbnail
+            count += 1
+            if count == enough:
+                break
+    return count
+
+
+def check_pictures(levels: Levels) -> None:
+    """Raise :class:`CannotTrain` where these pictures teach nothing: none, too few, or the same again and again."""
+    if not len(levels):
+        raise CannotTrain("There is no picture to learn from.")
+    if len(levels) < LEAST_PICTURES:
+        raise CannotTrain(
+            f"There are {len(levels)} different pictures; a hash needs at least {LEAST_PICTURES} to learn from."
+        )
+    if (count := distinct(levels, LEAST_PICTURES)) < LEAST_PICTURES:
+        raise CannotTrain(
+            f"Of {len(levels)} pictures only {count} differ from each other, the rest repeat them;"
+            f" a hash needs at least {LEAST_PICTURES} different ones to learn from."
+        )
+
+
+def precision(device: torch.device) -> torch.autocast:
+    """Return mixed precision where the device has it: bfloat16 on a GPU that computes it; a processor stays exact."""
+    has = device.type == "cuda" and torch.cuda.is_bf16_supported()
+    return torch.autocast(device.type, torch.bfloat16, enabled=has)
+
+
+class Trainer:
+    """One training, in steps that may be taken by several processes one after the other.
+
+    Args:
+        levels: uint8 ``[N, side, side]``, mapped from a file or not.
+        train: rows to learn from. tune: rows that are only looked at, by which curves are drawn; may be empty.
+        checkpoint: file of the state; where it is there, the training goes on from it.
+
+    Raises:
+        CannotTrain: the rows to learn from teach nothing.
+        ValueError: the checkpoint is another training's.
+    """
+
+    def __init__(
+        self,
+        architecture: Architecture,
+        levels: Levels,
+        *,
+        train: Rows,
+        tune: Rows,
+        epochs: int,
+        checkpoint: Path,
+        device: str = "cpu",
+        seed: int = 0,
+    ) -> None:
+        check_pictures(levels[train[: 16 * LEAST_PICTURES]] if len(train) > 16 * LEAST_PICTURES else levels[train])
+        self.levels, self.train, self.tune = levels, train, tune
+        self.epochs, self.checkpoint, self.seed = epochs, checkpoint, seed
+        self.device = torch.device(device)
+        torch.manual_seed(seed)
+        self.net = Autoencoder(architecture).to(self.device)
+        self.optimiser = torch.optim.Adam(self.net.parameters(), LEARNING_RATE)
+        self.step, self.history = 0, list[Epoch]()
+        self._order = (-1, train)
+        self.steps_an_epoch = max(1, len(train) // BATCH)
+        if checkpoint.exists():
+            saved = torch.load(checkpoint, map_location=self.device, weights_only=True)
+            if saved["of"] != self._identity():
+                raise ValueError(f"{checkpoint} is of another training: {saved['of']}")
+            self.net.load_state_dict(saved["net"])
+            self.optimiser.load_state_dict(saved["optimiser"])
+            self.step, self.history = saved["step"], [Epoch(**row) for row in saved["history"]]
+
+    @property
+    def steps(self) -> int:
+        """Of the whole training."""
+        return self.epochs * self.steps_an_epoch
+
+    def run(self, go_on: Callable[[int, int], bool]) -> bool:
+        """Train; return whether it is finished.
+
+        Args:
+            go_on: told the steps done and all steps after each; False stops the training, which is kept.
+        """
+        saved_at = time.monotonic()
+        while self.step < self.steps:
+            self._take_step()
+            ended = self.step % self.steps_an_epoch == 0
+            if ended:
+                self.history.append(self._look())
+            stop = not go_on(self.step, self.steps)
+            if stop or self.step == self.steps or time.monotonic() - saved_at > CHECKPOINT_SECONDS:
+                self._save()
+                saved_at = time.monotonic()
+            if stop and self.step < self.steps:
+                return False
+        return True
+
+    def finish(self) -> Autoencoder:
+        """Return the trained net in eval mode with its thresholds, the means over the rows it learnt from."""
+        self.net.eval()
+        total = torch.zeros(self.net.architecture.bits, dtype=torch.float64)
+        with torch.inference_mode():
+            for rows in np.array_split(self.train, -(-len(self.train) // BATCH)):
+                total += self.net.encode(self._pictures(rows)).mean.double().sum(0).cpu()
+        self.net.threshold.copy_(total / len(self.train))
+        return self.net.cpu()
+
+    def _take_step(self) -> None:
+        epoch, number = divmod(self.step, self.steps_an_epoch)
+        if self._order[0] != epoch:
+            random = np.random.Generator(np.random.Philox(key=self.seed + epoch))
+            self._order = (epoch, random.permutation(self.train))
+        torch.manual_seed((self.seed << 32) + self.step)
+        rate = LEARNING_RATE * (0.5 + 0.5 * math.cos(math.pi * self.step / self.steps))
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        self.net.train()
+        with precision(self.device):
+            loss = self.net.loss(self._pictures(self._order[1][number * BATCH : (number + 1) * BATCH]))
+        self.optimiser.zero_grad()
+        loss.backward()
+        self.optimiser.step()
+        self.step += 1
+
+    def _pictures(self, rows: Rows) -> torch.Tensor:
+        return torch.from_numpy(self.levels[np.sort(rows)]).unsqueeze(1).to(self.device).float() / 255
+
+    @torch.no_grad()
+    def _look(self) -> Epoch:
+        self.net.eval()
+        figures = []
+        for rows in (self.train[:_WATCHED], self.tune[:_WATCHED]):
+            if not len(rows):
+                figures += [math.nan, math.nan]
+                continue
+            pictures = self._pictures(rows)
+            error = (255 * (self.net(pictures)[0] - pictures)).square().mean((1, 2, 3)).double()
+            psnr = 10 * (255**2 / error.clamp(min=1e-12)).log10()
+            figures += [float(error.mean()), float(psnr.mean())]
+        return Epoch(*figures)
+
+    def _identity(self) -> dict[str, Any]:
+        return {
+            **self.net.architecture.metadata(),
+            "epochs": self.epochs,
+            "pictures": len(self.train),
+            "seed": self.seed,
+        }
+
+    def _save(self) -> None:
+        state = {
+            "of": self._identity(),
+            "net": self.net.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "step": self.step,
+            "history": [asdict(row) for row in self.history],
+        }
+        part = self.checkpoint.with_suffix(".part")
+        torch.save(state, part)
+        part.rename(self.checkpoint)
+
+
+def save_weights(net: Autoencoder, path: Path) -> None:
+    """Write a net as float16, with its architecture, at once or not at all."""
+    part = path.with_suffix(".part")
+    tensors = {name: tensor.half().contiguous() for name, tensor in net.state_dict().items()}
+    save_file(tensors, part, net.architecture.metadata())
+    part.rename(path)
+
+
+def draw_curves(history: Sequence[Epoch], path: Path) -> None:
+    """Draw error and PSNR by epoch, if matplotlib is there."""
+    try:
+        from matplotlib.figure import Figure
+    except ModuleNotFoundError:
+        return
+    figure = Figure(figsize=(9, 3.5), layout="constrained")
+    axes = figure.subplots(1, 2)
+    for axis, name, unit in zip(axes, ("mse", "psnr"), ("MSE, squared grey levels", "PSNR, dB"), strict=True):
+        for part in ("train", "tune"):
+            axis.plot(range(1, len(history) + 1), [getattr(row, f"{part}_{name}") for row in history], label=part)
+        axis.set(xlabel="epoch", ylabel=unit)
+        axis.legend()
+    figure.savefig(path)
+
+
+def train_here(trainer: Trainer, stem: Path) -> Autoencoder:
+    """Train to the end with a progress bar, writing weights and curves to ``stem`` with their suffixes."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns) as bar:
+        task = bar.add_task(stem.name, total=trainer.steps, completed=trainer.step)
+        drawn = len(trainer.history)
+
+        def go_on(done: int, _all: int) -> bool:
+            nonlocal drawn
+            bar.update(task, completed=done)
+            if len(trainer.history) > drawn:
+                drawn = len(trainer.history)
+                stem.with_suffix(".json").write_text(json.dumps([asdict(row) for row in trainer.history]) + "\n")
+                draw_curves(trainer.history, stem.with_suffix(".png"))
+                last = trainer.history[-1]
+                bar.console.print(f"{drawn}: {last.train_psnr:.2f} dB, tuning pictures {last.tune_psnr:.2f} dB")
+            return True
+
+        trainer.run(go_on)
+    net = trainer.finish()
+    save_weights(net, stem.with_suffix(".safetensors"))
+    return net
+
+
+def pictures_of(name: str, cache: Path) -> tuple[GreyPictures, Rows, Rows]:
+    """Return pictures with the rows to learn from and those to look at: ``photographs``, ``cifar`` or a folder.
+
+    Of CIFAR-10 the 10,000 test pictures are learnt from, as in the paper. Of a folder every picture is: it is the
+    registry whose hash is wanted.
+
+    Raises:
+        DataMissing: they are not there.
+    """
+    if name == "photographs":
+        found = photographs(cache)
+        return found, found.of(Part.TRAIN), found.of(Part.TUNE)
+    if name == "cifar":
+        found = cifar(cache)
+        test = np.array([each.startswith("test/") for each in found.names])
+        return found, np.flatnonzero(test), np.flatnonzero(~test)[:: max(1, int((~test).sum()) // _WATCHED)]
+    found = folder(Path(name), cache)
+    return found, np.arange(len(found.names)), np.empty(0, np.int64)
+
+
+def main() -> None:
+    """Train one."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("kind", choices=KINDS)
+    parser.add_argument("bits", type=int, choices=BITS)
+    parser.add_argument("work", type=Path, help="folder for caches, checkpoints and what comes out")
+    parser.add_argument("--pictures", default="photographs", help="a folder, or photographs or cifar (PROVENANCE_DATA)")
+    parser.add_argument("--epochs", type=int, default=100)
+    parser.add_argument("--scale", type=float, default=0.375, help="of the paper's widths")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    found, train, tune = pictures_of(arguments.pictures, arguments.work / "pictures")
+    source = arguments.pictures if arguments.pictures in ("photographs", "cifar") else "folder"
+    stem = arguments.work / f"{source}-{arguments.kind}-{arguments.bits}"
+    architecture = Architecture(arguments.kind, arguments.bits, found.levels.shape[1], arguments.scale)
+    try:
+        trainer = Trainer(
+            architecture,
+            found.levels,
+            train=train,
+            tune=tune,
+            epochs=arguments.epochs,
+            checkpoint=stem.with_suffix(".pt"),
+            device=arguments.device,
+        )
+    except CannotTrain as problem:
+        parser.exit(2, f"{problem}\n")
+    train_here(trainer, stem)
+    print(f"{stem}.safetensors: {architecture.bits} bits, {sum(p.numel() for p in trainer.net.parameters()):,} numbers")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,117 @@
+"""Grey pictures to train deep hashes with: folders, the archives of the other recipes, CIFAR-10; read once, kept."""
+
+from __future__ import annotations
+
+import hashlib
+import tarfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from rich.progress import track
+
+from provenance.hashing.autoencoders import grey
+from provenance.images.decode import DecodeError, decode
+from provenance.training.pictures import DataMissing, Part, data_folder, encoded_pictures, part_of
+
+SIDE, CIFAR_SIDE = 128, 32
+PHOTOGRAPHS = ("flickr8k.tar", "caltech101.tar")
+CIFAR = "cifar10.tar.gz"
+_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif")
+
+
+@dataclass(frozen=True)
+class GreyPictures:
+    """Pictures as the autoencoders see them, no two of the same grey levels.
+
+    Attributes:
+        names: ``archive/member`` or a path below the folder.
+        levels: uint8 ``[N, side, side]``.
+    """
+
+    names: list[str]
+    levels: npt.NDArray[np.uint8]
+
+    def of(self, *parts: Part) -> npt.NDArray[np.int64]:
+        """Return the rows of the pictures that belong to one of these parts."""
+        return np.flatnonzero([part_of(name.partition("/")[2]) in parts for name in self.names])
+
+
+def photographs(cache: Path) -> GreyPictures:
+    """Return the photographs of :data:`PHOTOGRAPHS`, read once into ``cache``.
+
+    Raises:
+        DataMissing: an archive is not there.
+    """
+
+    def read() -> Iterator[tuple[str, bytes]]:
+        for archive in PHOTOGRAPHS:
+            for held_out in (False, True):
+                for name, data in encoded_pictures(archive, held_out=held_out):
+                    yield f"{archive.removesuffix('.tar')}/{name}", data
+
+    return _cached(cache / "photographs", read, SIDE)
+
+
+def folder(path: Path, cache: Path) -> GreyPictures:
+    """Return the pictures below a folder, read once into ``cache``; what is no picture is passed over.
+
+    Raises:
+        DataMissing: there is no such folder, or no picture in it.
+    """
+    if not path.is_dir():
+        raise DataMissing(f"There is no folder {path}.")
+
+    def read() -> Iterator[tuple[str, bytes]]:
+        for file in sorted(path.rglob("*")):
+            if file.suffix.lower() in _SUFFIXES and file.is_file():
+                yield file.relative_to(path).as_posix(), file.read_bytes()
+
+    digest = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:12]
+    found = _cached(cache / f"folder-{digest}", read, SIDE)
+    if not found.names:
+        raise DataMissing(f"There is no picture in {path}.")
+    return found
+
+
+def cifar(cache: Path) -> GreyPictures:
+    """Return CIFAR-10 (60,000 pictures of 32 x 32, here re-encoded as JPEG), ``test/`` or ``train/``, class and number
+    as name; read once into ``cache``.
+
+    Raises:
+        DataMissing: the archive is not there.
+    """
+    path = data_folder() / CIFAR
+
+    def read() -> Iterator[tuple[str, bytes]]:
+        if not path.is_file():
+            raise DataMissing(f"{CIFAR} is not in {path.parent}. Set PROVENANCE_DATA to the folder that has it.")
+        with tarfile.open(path) as tar:
+            for member in tar:
+                handle = tar.extractfile(member) if member.name.lower().endswith(_SUFFIXES) else None
+                if handle is not None:
+                    yield member.name, handle.read()
+
+    return _cached(cache / "cifar", read, CIFAR_SIDE)
+
+
+def _cached(stem: Path, read: Callable[[], Iterator[tuple[str, bytes]]], side: int) -> GreyPictures:
+    names_file, levels_file = stem.with_suffix(".txt"), stem.with_suffix(".npy")
+    if not names_file.exists():
+        stem.parent.mkdir(parents=True, exist_ok=True)
+        names, levels, seen = [], [], set()
+        for name, data in track(read(), f"Reading {stem.name}"):
+            try:
+                square = grey(decode(data).pixels, side)
+            except DecodeError:
+                continue
+            if (digest := hashlib.sha256(square.tobytes()).digest()) not in seen:
+                seen.add(digest)
+                names.append(name)
+                levels.append(square)
+        np.save(levels_file, np.stack(levels) if levels else np.empty((0, side, side), np.uint8))
+        names_file.write_text("\n".join(names))
+    text = names_file.read_text()
+    return GreyPictures(text.split("\n") if text else [], np.load(levels_file, mmap_mode="r"))

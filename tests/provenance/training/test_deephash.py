@@ -1,0 +1,119 @@
+"""Training of the four autoencoders: all of them learn, and a stopped training comes to the same end."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from provenance.models.autoencoder_nets import KINDS, Architecture, Autoencoder, load_autoencoder
+from provenance.training.deephash import LEAST_PICTURES, CannotTrain, Trainer, check_pictures, save_weights
+from tests.webapp.pictures import pixels_of
+
+COUNT = 80
+
+
+@pytest.fixture(scope="module")
+def levels() -> np.ndarray:
+    return np.stack([pixels_of(seed, 32, 32)[..., 0] for seed in range(COUNT)])
+
+
+def trainer(levels: np.ndarray, checkpoint: Path, kind: str = "con-vae", epochs: int = 3) -> Trainer:
+    return Trainer(
+        Architecture(kind, 16, 32, 0.05),
+        levels,
+        train=np.arange(COUNT),
+        tune=np.empty(0, np.int64),
+        epochs=epochs,
+        checkpoint=checkpoint,
+    )
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("side", [32, 128])
+def test_pictures_become_bits_and_pictures_again(kind: str, side: int) -> None:
+    net = Autoencoder(Architecture(kind, 32, side, 0.05))
+    pictures = torch.rand(2, 1, side, side)
+    made, latent = net(pictures)
+    assert made.shape == pictures.shape
+    assert latent.mean.shape == (2, 32)
+    assert (latent.log_variance is not None) == (kind in ("con-vae", "vte"))
+    if kind == "res-ae":
+        assert (latent.mean >= 0).all(), "its latent is behind a ReLU, as published"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_it_learns(kind: str, levels: np.ndarray, tmp_path: Path) -> None:
+    learning = trainer(levels, tmp_path / "state.pt", kind, epochs=5)
+    assert learning.run(lambda _done, _all: True)
+    first, last = learning.history[0], learning.history[-1]
+    assert last.train_mse < first.train_mse
+    assert last.train_psnr > first.train_psnr
+
+
+def test_the_paper_s_widths() -> None:
+    architecture = Architecture("con-vae", 64)
+    net = Autoencoder(architecture)
+    convolutions = [layer.out_channels for layer in net.encoder if isinstance(layer, torch.nn.Conv2d)]
+    assert convolutions == [32, 64, 128, 256, 512, 1024]
+
+
+def test_a_stopped_training_comes_to_the_same_end(levels: np.ndarray, tmp_path: Path) -> None:
+    whole = trainer(levels, tmp_path / "whole.pt")
+    assert whole.run(lambda _done, _all: True)
+    stops = 0
+    while not trainer(levels, tmp_path / "parts.pt").run(lambda done, _all: done % 2 == 1):
+        stops += 1
+    assert stops == 2
+    parts = trainer(levels, tmp_path / "parts.pt").finish()
+    for name, tensor in whole.finish().state_dict().items():
+        assert torch.equal(tensor, parts.state_dict()[name]), name
+
+
+def test_bits_are_about_as_often_one_as_zero_and_survive_the_file(levels: np.ndarray, tmp_path: Path) -> None:
+    learning = trainer(levels, tmp_path / "state.pt")
+    learning.run(lambda _done, _all: True)
+    net = learning.finish()
+    save_weights(net, tmp_path / "net.safetensors")
+    loaded = load_autoencoder(tmp_path / "net.safetensors")
+    assert loaded.architecture == net.architecture
+    pictures = torch.from_numpy(levels).unsqueeze(1).float() / 255
+    mean = net.encode(pictures).mean
+    assert torch.allclose(mean.mean(0), net.threshold, atol=1e-5)
+    assert torch.allclose(loaded.encode(pictures).mean, mean, atol=5e-2)
+
+
+def test_another_training_s_checkpoint_is_refused(levels: np.ndarray, tmp_path: Path) -> None:
+    trainer(levels, tmp_path / "state.pt").run(lambda _done, _all: False)
+    with pytest.raises(ValueError, match="another training"):
+        trainer(levels, tmp_path / "state.pt", epochs=4)
+
+
+def test_a_file_that_is_no_autoencoder_is_refused(tmp_path: Path) -> None:
+    from safetensors.torch import save_file
+
+    save_file({"x": torch.zeros(1)}, tmp_path / "net.safetensors")
+    with pytest.raises(ValueError, match="no autoencoder"):
+        load_autoencoder(tmp_path / "net.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("count", "seeds", "reason"),
+    [
+        (0, 1, "no picture"),
+        (LEAST_PICTURES - 1, LEAST_PICTURES, "at least 64"),
+        (LEAST_PICTURES + 8, 1, "only 1 differ"),
+    ],
+)
+def test_what_teaches_nothing_is_refused_with_the_reason(count: int, seeds: int, reason: str) -> None:
+    pictures = [pixels_of(number % seeds, 32, 32)[..., 0] for number in range(count)]
+    with pytest.raises(CannotTrain, match=reason):
+        check_pictures(np.stack(pictures) if pictures else np.empty((0, 32, 32), np.uint8))
+
+
+@pytest.mark.parametrize("wrong", [{"kind": "gan"}, {"bits": 12}, {"side": 100}, {"scale": 0.0}])
+def test_an_architecture_that_is_none_is_refused(wrong: dict[str, object]) -> None:
+    with pytest.raises(ValueError):
+        Architecture(**{"kind": "ae", "bits": 16, **wrong})  # type: ignore[arg-type]

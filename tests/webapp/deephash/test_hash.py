@@ -1,0 +1,192 @@
+"""A catalogue chooses a deep hash; its pictures get codes, and are found by them."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+from django.urls import reverse
+from PIL import Image
+
+from provenance.hashing.deephash import DEEP_HASHES, EDIT_HASH
+from tests.webapp.catalogues.conftest import import_files
+from tests.webapp.checks.conftest import upload
+from tests.webapp.conftest import Cast
+from tests.webapp.deephash.conftest import finish
+from tests.webapp.pages.test_public import Page
+from tests.webapp.pictures import pixels_of, png
+from webapp import files
+from webapp.catalogues.models import Catalogue
+from webapp.checks.models import Check, Verdict
+from webapp.checks.services import check_submit
+from webapp.deephash import services
+from webapp.deephash.models import CatalogueHash, DeepCode
+from webapp.deephash.search import bits_of, works_nearest
+from webapp.errors import ProductError
+from webapp.files import Area
+from webapp.jobs.models import JobState
+from webapp.jobs.runner import execute
+from webapp.registry.models import Work
+
+pytestmark = pytest.mark.django_db
+
+
+def choose(cast: Cast, catalogue: Catalogue, algorithm: str = EDIT_HASH.algorithm) -> CatalogueHash:
+    services.hash_choose(catalogue=catalogue, algorithm=algorithm, actor=cast.owner)
+    choice = CatalogueHash.objects.get(catalogue=catalogue)
+    assert choice.job is not None
+    finish(choice.job)
+    return choice
+
+
+def run_check(cast: Cast, data: bytes) -> Check:
+    (check,) = check_submit(files=[upload(data)], owner=cast.owner)
+    execute(str(check.job_id))
+    return Check.objects.get(pk=check.pk)
+
+
+def picture(pixels: np.ndarray) -> io.BytesIO:
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    buffer.seek(0)
+    buffer.name = "asked.png"
+    return buffer
+
+
+def test_it_works(cast: Cast, pictures: Catalogue) -> None:
+    client = cast.client("owner")
+    address = reverse("deephash:page", args=[pictures.pk])
+    assert Page(client.get(address).content.decode()).inline == []
+    response = client.post(reverse("deephash:choose", args=[pictures.pk]), {"algorithm": "con-vae-64-v1"})
+    assert response["Location"] == address
+    choice = CatalogueHash.objects.get()
+    assert choice.job is not None
+    assert "Giving the pictures their codes" in client.get(address).content.decode()
+    assert finish(choice.job).state == JobState.SUCCEEDED
+    assert DeepCode.objects.filter(algorithm="con-vae-64-v1").count() == 3
+    page = client.post(address, {"picture": picture(pixels_of(2))}).content.decode()
+    assert Page(page).inline == []
+    assert "Near enough to count as registered" in page
+    assert "none: they are the same" in page
+    assert "Reconstruction from 64 numbers" in page
+    assert page.index(">2</span>") < page.index(">1</span>"), "the same picture comes first"
+
+
+def test_the_table_holds_what_the_hash_gives(cast: Cast, pictures: Catalogue) -> None:
+    choose(cast, pictures, "con-vae-128-v1")
+    for seed in (1, 2, 3):
+        codes, features = DEEP_HASHES["con-vae-128-v1"].encode([pixels_of(seed)])
+        row = DeepCode.objects.get(work__title=str(seed))
+        assert str(row.code128) == bits_of(codes[0])
+        assert np.allclose(row.feature.to_list(), features[0], atol=1e-2)
+
+
+def test_equal_codes_are_ordered_by_feature_vector(cast: Cast, pictures: Catalogue) -> None:
+    choose(cast, pictures)
+    codes, features = EDIT_HASH.encode([pixels_of(3)])
+    DeepCode.objects.update(code64=bits_of(codes[0]))
+    found = works_nearest(algorithm=EDIT_HASH.algorithm, code=codes[0], feature=features[0], limit=3)
+    assert [each.distance for each in found] == [0, 0, 0]
+    assert Work.objects.get(pk=found[0].work_id).title == "3"
+    assert found[0].dissimilarity < found[1].dissimilarity < found[2].dissimilarity
+
+
+def test_a_check_asks_the_catalogues_own_hash(cast: Cast, pictures: Catalogue) -> None:
+    plain = run_check(cast, png(2))
+    assert not plain.evidence.filter(version=EDIT_HASH.algorithm).exists()
+    choose(cast, pictures)
+    mirrored = io.BytesIO()
+    Image.fromarray(pixels_of(2)[:, ::-1]).save(mirrored, "PNG")
+    check = run_check(cast, mirrored.getvalue())
+    evidence = check.evidence.get(version=EDIT_HASH.algorithm)
+    assert evidence.data["listed"][0]["work"] == str(Work.objects.get(title="2").pk)
+    assert evidence.data["best_distance"] <= 1
+    assert check.verdict == Verdict.REGISTERED
+    page = cast.client("owner").get(reverse("checks:detail", args=[check.pk])).content.decode()
+    assert "Look-alikes (edit-hash-64-v1)" in page
+
+
+def test_what_only_the_deep_hash_finds_is_verified(
+    cast: Cast, pictures: Catalogue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("webapp.checks.candidates.rank", lambda near: [])
+    assert run_check(cast, _saved_again(2)).verdict == Verdict.NOT_FOUND
+    choose(cast, pictures)
+    assert run_check(cast, _saved_again(2)).verdict == Verdict.REGISTERED
+
+
+def _saved_again(seed: int) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(pixels_of(seed)).save(buffer, "JPEG", quality=60)
+    return buffer.getvalue()
+
+
+def test_later_pictures_get_their_codes_and_deleted_ones_are_not_found(cast: Cast, pictures: Catalogue) -> None:
+    choice = choose(cast, pictures)
+    assert services.hashing_begin_owed() == 0
+    import_files(pictures, {"4.png": png(4)})
+    assert services.hashing_begin_owed() == 1
+    assert services.hashing_begin_owed() == 0, "one job at a time"
+    choice.refresh_from_db()
+    assert choice.job is not None
+    finish(choice.job)
+    assert DeepCode.objects.count() == 4
+    codes, features = EDIT_HASH.encode([pixels_of(4)])
+    Work.objects.filter(title="4").update(deleted_at="2026-01-01T00:00Z")
+    found = works_nearest(algorithm=EDIT_HASH.algorithm, code=codes[0], feature=features[0], limit=5)
+    assert len(found) == 3
+
+
+def test_a_file_that_is_lost_does_not_stop_the_others(cast: Cast, pictures: Catalogue) -> None:
+    lost = Work.objects.get(title="1")
+    files.delete(Area.WORKS, lost.sha256)
+    choice = choose(cast, pictures)
+    choice.refresh_from_db()
+    assert choice.unreadable == [str(lost.pk)]
+    assert DeepCode.objects.count() == 2
+    assert services.hashing_begin_owed() == 0
+
+
+def test_another_choice_takes_the_codes_of_the_one_before_away(cast: Cast, pictures: Catalogue) -> None:
+    choose(cast, pictures)
+    choose(cast, pictures, "con-vae-64-v1")
+    assert set(DeepCode.objects.values_list("algorithm", flat=True)) == {"con-vae-64-v1"}
+    services.hash_choose(catalogue=pictures, algorithm="", actor=cast.owner)
+    assert not DeepCode.objects.exists()
+    assert not CatalogueHash.objects.exists()
+    with pytest.raises(ProductError, match="no such hash"):
+        services.hash_choose(catalogue=pictures, algorithm="md5", actor=cast.owner)
+
+
+def test_bad_input_is_told(cast: Cast, pictures: Catalogue) -> None:
+    client = cast.client("owner")
+    address = reverse("deephash:page", args=[pictures.pk])
+    assert client.post(address, {"picture": picture(pixels_of(1))}).status_code == 409
+    choose(cast, pictures)
+    assert client.post(address).status_code == 400
+    broken = io.BytesIO(b"no picture")
+    broken.name = "x.png"
+    response = client.post(address, {"picture": broken})
+    assert response.status_code == 415
+    assert "alert bad" in response.content.decode()
+
+
+@pytest.mark.parametrize(
+    ("who", "sees", "changes"),
+    [
+        ("owner", 200, 302),
+        ("colleague", 200, 302),
+        ("viewer", 200, 403),
+        ("outsider", 404, 404),
+        ("anonymous", 302, 302),
+    ],
+)
+def test_who_may(cast: Cast, pictures: Catalogue, who: str, sees: int, changes: int) -> None:
+    client = cast.client(who)
+    assert client.get(reverse("deephash:page", args=[pictures.pk])).status_code == sees
+    choice = client.post(reverse("deephash:choose", args=[pictures.pk]), {"algorithm": EDIT_HASH.algorithm})
+    assert choice.status_code == changes
+    assert CatalogueHash.objects.exists() == (who in ("owner", "colleague"))
+    if changes != 302:
+        assert client.post(reverse("deephash:train", args=[pictures.pk]), {}).status_code == changes

@@ -1,0 +1,74 @@
+"""The pictures nearest to a query by deep hash: by code, and among equal codes by feature vector, in PostgreSQL."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+
+from django.db import connection
+from pgvector import HalfVector
+
+from provenance.hashing.autoencoders import Features, Packed
+
+_COLUMNS = {64: "code64", 128: "code128"}
+
+
+@dataclass(frozen=True)
+class FoundWork:
+    """A registered work near a query.
+
+    Attributes:
+        distance: bits that differ.
+        dissimilarity: mean squared difference of the feature vectors, as float16 keeps them.
+    """
+
+    work_id: uuid.UUID
+    distance: int
+    dissimilarity: float
+
+
+def bits_of(code: Packed) -> str:
+    """Return a packed code, uint8 ``[bits / 8]``, as characters 0 and 1."""
+    return "".join(f"{byte:08b}" for byte in code.tolist())
+
+
+def works_nearest(
+    *,
+    algorithm: str,
+    code: Packed,
+    feature: Features,
+    limit: int,
+    catalogue: uuid.UUID | None = None,
+    radius: int | None = None,
+) -> list[FoundWork]:
+    """Return the live works nearest to a query, nearest first: exact, one scan of the codes of the algorithm.
+
+    Args:
+        code: uint8 ``[bits / 8]``; ``feature``: float ``[bits]``.
+        catalogue: only what is in it. Otherwise in every catalogue that uses this hash.
+        radius: only codes that differ in so many bits or fewer.
+
+    Raises:
+        KeyError: no column holds codes of that length.
+    """
+    length = 8 * len(code)
+    column = _COLUMNS[length]
+    conditions, values = ["d.algorithm = %s", "w.deleted_at IS NULL", "h.algorithm = d.algorithm"], [algorithm]
+    if catalogue is not None:
+        conditions.append("i.catalogue_id = %s")
+        values.append(str(catalogue))
+    if radius is not None:
+        conditions.append(f"d.{column} <~> %s::bit({length}) <= {int(radius)}")
+        values.append(bits_of(code))
+    with connection.cursor() as cursor:
+        cursor.execute(
+            # Only column names of our own, numbers and placeholders are put into the text.
+            f"SELECT d.work_id, (d.{column} <~> %s::bit({length}))::int AS distance,"  # noqa: S608
+            " power(d.feature <-> %s::halfvec, 2) / %s AS dissimilarity"
+            " FROM deephash_deepcode d JOIN registry_work w ON w.id = d.work_id"
+            " JOIN catalogues_catalogueitem i ON i.work_id = w.id"
+            " JOIN deephash_cataloguehash h ON h.catalogue_id = i.catalogue_id"
+            f" WHERE {' AND '.join(conditions)} ORDER BY distance, dissimilarity, d.work_id LIMIT %s",
+            [bits_of(code), HalfVector(feature).to_text(), length, *values, limit],
+        )
+        return [FoundWork(work_id, distance, float(value)) for work_id, distance, value in cursor.fetchall()]
