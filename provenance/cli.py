@@ -62,7 +62,11 @@ _BANDS = {
     Band.LIKELY_NOT_AI: "probably not made by AI",
     Band.CANNOT_TELL: "cannot tell",
 }
-_REASONS = {"small": "cannot tell: too small", "plain": "cannot tell: too plain"}
+_REASONS = {
+    "small": "cannot tell: too small",
+    "long": "cannot tell: too long and narrow",
+    "plain": "cannot tell: too plain",
+}
 
 _DISTANCE_ROWS: dict[str, Callable[[dict[str, Any]], str]] = {
     "distance": lambda row: f"{row['distance']} of {row['length']} bits",

@@ -83,7 +83,7 @@ class Detection:
     Attributes:
         probability: 0..1; None where there was nothing to judge.
         margin: mean of the crops'; above 0 the machine puts it with AI's.
-        reason: ``"small"`` or ``"plain"`` where there was nothing to judge.
+        reason: ``"small"``, ``"long"`` or ``"plain"`` where there was nothing to judge.
     """
 
     band: Band

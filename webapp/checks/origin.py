@@ -69,6 +69,8 @@ def _draft(summary: str, data: dict[str, Any], version: str) -> EvidenceDraft:
 def _sentence(detection: Detection) -> str:
     if detection.reason == "small":
         return _("This picture is too small to tell whether AI made it.")
+    if detection.reason == "long":
+        return _("This picture is too long and narrow to tell whether AI made it.")
     if detection.reason == "plain":
         return _("This picture is too plain to tell whether AI made it.")
     sentences = {

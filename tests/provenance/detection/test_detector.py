@@ -68,6 +68,7 @@ def test_what_is_small_or_plain_is_not_judged() -> None:
     small = DETECTOR.detect(data.astronaut()[:60, :60])
     assert (small.band, small.probability, small.reason) == (Band.CANNOT_TELL, None, "small")
     assert DETECTOR.detect(np.full((300, 300, 3), 90, np.uint8)).reason == "plain"
+    assert DETECTOR.detect(np.tile(data.astronaut()[:100], (1, 27, 1))[:, :13_500]).reason == "long"
 
 
 def test_thresholds_leave_a_gap_and_errors_are_few() -> None:
@@ -128,14 +129,16 @@ def test_the_heat_is_where_squares_stand_out() -> None:
 
 
 def test_the_command_line_says_it_in_words_and_in_json(tmp_path: Path) -> None:
-    paths = {name: tmp_path / f"{name}.png" for name in ("cup", "plain", "text")}
+    paths = {name: tmp_path / f"{name}.png" for name in ("cup", "plain", "long", "text")}
     Image.fromarray(data.coffee()).save(paths["cup"])
     Image.new("RGB", (300, 300), "grey").save(paths["plain"])
+    Image.new("RGB", (13_500, 100), "grey").save(paths["long"])
     paths["text"].write_text("no picture")
     run = CliRunner()
-    done = run.invoke(app, ["detect", str(paths["cup"]), str(paths["plain"])])
+    done = run.invoke(app, ["detect", *(str(paths[name]) for name in ("cup", "plain", "long"))])
     assert done.exit_code == 0
     assert "too plain" in done.stdout
+    assert "too long" in done.stdout
     done = run.invoke(app, ["detect", str(paths["cup"]), "--json"])
     (row,) = json.loads(done.stdout)
     assert row["version"] == DETECTOR.version

@@ -10,7 +10,7 @@ from django.urls import reverse
 from provenance.detection.detector import DETECTOR, Band, Crop, Detection
 from provenance.detection.views import Box
 from provenance.models.errors import ModelMissing
-from tests.webapp.checks.conftest import Submit, flat, sample
+from tests.webapp.checks.conftest import Submit, flat, png, sample
 from tests.webapp.conftest import Cast
 from webapp.checks.models import Check, Evidence, Outcome, Verdict
 from webapp.checks.origin import NOT_AT_HAND, paint_heat
@@ -71,6 +71,14 @@ def test_a_small_picture_is_not_judged(check_now: Submit, client: Client, cast: 
     assert origin(check).data == {"band": "cannot_tell", "probability": None, "reason": "small"}
     client.force_login(cast.owner)
     assert "too small to tell" in client.get(reverse("checks:detail", args=[check.pk])).content.decode()
+
+
+def test_a_long_narrow_picture_is_not_judged_and_the_check_goes_on(check_now: Submit) -> None:
+    ribbon = np.tile(np.random.default_rng(0).integers(0, 256, (100, 500, 3), dtype=np.uint8), (1, 27, 1))
+    check = check_now(png(ribbon))
+    assert check.verdict == Verdict.NOT_FOUND
+    assert origin(check).data["reason"] == "long"
+    assert "too long and narrow" in origin(check).summary
 
 
 def test_a_missing_model_is_named_and_the_check_goes_on(check_now: Submit, monkeypatch: pytest.MonkeyPatch) -> None:
