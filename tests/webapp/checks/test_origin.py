@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from django.test import Client
 from django.urls import reverse
 
-from provenance.detection.detector import DETECTOR, Band, Crop, Detection
+from provenance.detection.detector import DETECTOR, MODEL, Band, Crop, Detection, Detector
 from provenance.detection.views import Box
+from provenance.models import store
 from provenance.models.errors import ModelMissing
 from tests.webapp.checks.conftest import Submit, flat, png, sample
 from tests.webapp.conftest import Cast
@@ -81,15 +84,25 @@ def test_a_long_narrow_picture_is_not_judged_and_the_check_goes_on(check_now: Su
     assert "too long and narrow" in origin(check).summary
 
 
-def test_a_missing_model_is_named_and_the_check_goes_on(check_now: Submit, monkeypatch: pytest.MonkeyPatch) -> None:
-    def absent(pixels: object) -> Detection:
-        raise ModelMissing("ai-detector is not here.", name="ai-detector", command=None)
+@pytest.mark.parametrize("file", [sample("rocket"), flat()], ids=["picture", "nothing to judge"])
+def test_without_the_model_the_check_goes_on_and_tells_nothing_of_the_machine(
+    check_now: Submit, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, file: bytes
+) -> None:
+    path = store.path
 
-    monkeypatch.setattr(DETECTOR, "detect", absent)
-    check = check_now(sample("rocket"))
-    assert check.verdict == Verdict.NOT_FOUND
-    assert origin(check).data["reason"] == NOT_AT_HAND
-    assert "ai-detector is not here" in origin(check).summary
+    def absent(name: str) -> Path:
+        if name == MODEL:
+            raise ModelMissing(f"/srv/secret/{name} is not there.", name=name, command=None)
+        return path(name)
+
+    monkeypatch.setattr(store, "path", absent)
+    monkeypatch.setattr("webapp.checks.origin.DETECTOR", Detector())
+    check = check_now(file)
+    evidence = origin(check)
+    assert evidence.data["reason"] == evidence.version == NOT_AT_HAND
+    assert "is not at hand" in evidence.summary
+    assert "/srv/secret" not in str(receipt(check))
+    assert f"/srv/secret/{MODEL}" in caplog.text
 
 
 def test_the_heat_is_in_colour_where_a_part_stands_out() -> None:
