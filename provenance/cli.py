@@ -217,10 +217,8 @@ def detect(
                 "probability": None if found.probability is None else round(found.probability, 4),
                 "likely_ai_from": round(float(line.probability(line.ai_from)), 4),
                 "likely_not_ai_to": round(float(line.probability(line.not_to)), 4),
-                "crops": [
-                    {**asdict(crop.box), "probability": round(float(line.probability(crop.margin)), 4)}
-                    for crop in found.crops
-                ],
+                "margin": None if found.margin is None else round(found.margin, 4),
+                "crops": [{**asdict(crop.box), "margin": round(crop.margin, 4)} for crop in found.crops],
                 "version": judge.version,
                 "generators": judge.about["generators"],
             }

@@ -111,7 +111,7 @@ _ORIGIN = {
         "asked_error": {"photographs": 0.01, "drawings": 0.02, "made": 0.05},
         "features": "text-image",
         "generators": ["sd15", "gpt4o"],
-        "crops": [{"left": 0.0, "top": 0.0, "width": 1.0, "height": 1.0, "probability": 0.3141}],
+        "crops": [{"left": 0.0, "top": 0.0, "width": 1.0, "height": 1.0, "margin": -0.5203}],
     },
 }
 _EXPLANATION = (

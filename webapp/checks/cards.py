@@ -32,6 +32,11 @@ _BANDS = {
     Band.LIKELY_NOT_AI: gettext_lazy("Probably not made by AI"),
     Band.CANNOT_TELL: gettext_lazy("Cannot tell"),
 }
+_LIMITS = {
+    EvidenceKind.ORIGIN: gettext_lazy(
+        "This changes no verdict and is never alone a reason to accuse anybody: ask for sketches, layers, raw files."
+    )
+}
 _BADGES = {Outcome.FOR: "good", Outcome.LEANS: "warn", Outcome.AGAINST: "", Outcome.NEUTRAL: ""}
 
 
@@ -43,6 +48,7 @@ class Card:
         outcome: of the evidence, a class of the card; ``badge`` is the class of its words.
         facts: label and value, in order.
         meaning: what this kind of evidence can and cannot say; empty on all but the first of a kind in a list.
+        limits: what must not be concluded from it; not folded away.
         work: the registered work that it is about, while it is registered.
         picture: whether this person may see that work's picture; ``compare``: whether the two can be laid over
             each other, on the page of the pair with this ``ordinal``.
@@ -59,6 +65,7 @@ class Card:
     version: str
     meaning: str
     ordinal: int
+    limits: str = ""
     work: Work | None = None
     picture: bool = False
     compare: bool = False
@@ -111,6 +118,7 @@ def _card(evidence: Evidence, seen: SeenCheck, user: Viewer) -> Card:
         version=evidence.version,
         meaning=meaning,
         ordinal=evidence.ordinal,
+        limits=str(_LIMITS.get(EvidenceKind(evidence.kind), "")),
         work=work,
         picture=picture,
         compare=(
@@ -372,8 +380,7 @@ def _origin(data: dict[str, Any]) -> Content:
             "This looks at how a picture is drawn and what it shows, and compares that with pictures of two "
             "generators, with photographs and with people's drawings. What other generators make it often does not "
             "know. A picture that was photographed again, edited or made smaller is often undecidable, and what a "
-            "person painted may look like AI's. So this changes no verdict and is never alone a reason to accuse "
-            "anybody: ask for sketches, layers, raw files."
+            "person painted may look like AI's."
         ),
     )
 

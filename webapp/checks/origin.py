@@ -27,10 +27,12 @@ NOT_AT_HAND = "not-at-hand"
 _HEAT_SIDE = 800
 _HEAT_COLOUR = (214, 94, 0)
 _MOST_OPAQUE = 0.6
+# So much above the picture's own margin, colour is full: the same for all pictures, or each would have an orange part.
+_FULL = 1.0
 
 
 class JudgeOrigin:
-    """Judges whether AI made the picture, and paints which parts of it speak most for that."""
+    """Judges whether AI made the picture, and where it probably did paints which parts speak most for that."""
 
     key = "origin"
     label = gettext_lazy("Asking whether AI made it")
@@ -48,7 +50,7 @@ class JudgeOrigin:
             return [_draft(sentence, figures, NOT_AT_HAND)]
         detection = DETECTOR.detect(pixels)
         context.algorithms["made by AI"] = DETECTOR.version
-        if len(detection.crops) > 1:
+        if detection.band == Band.LIKELY_AI:
             heat = encode_jpeg(paint_heat(pixels, detection), quality=85)
             with context.fenced() as check:
                 files.write(Area.DERIVED, heat_key(check.pk), heat)
@@ -56,12 +58,13 @@ class JudgeOrigin:
 
 
 def paint_heat(pixels: RGB, detection: Detection) -> RGB:
-    """Return the picture, at most 800 a side, in grey, with colour where its parts speak more for AI than all of it."""
+    """Return the picture, at most 800 a side, in grey, with colour where its parts speak more for AI than all of it:
+    the same colour is the same difference in every picture."""
     small = thumbnail(pixels, _HEAT_SIDE)
     height, width, _channels = small.shape
     heat = np.maximum(heat_map(detection, height, width), 0)
     heat = cv2.GaussianBlur(heat, (0, 0), max(height, width) / 24)
-    opacity = (_MOST_OPAQUE * heat / max(float(heat.max()), 1e-6))[..., None]
+    opacity = _MOST_OPAQUE * np.minimum(heat / _FULL, 1)[..., None]
     grey = np.repeat(small.mean(2, keepdims=True), 3, 2)
     return np.asarray(np.rint(grey * (1 - opacity) + np.array(_HEAT_COLOUR) * opacity), np.uint8)
 
@@ -97,7 +100,8 @@ def _figures(detection: Detection) -> dict[str, Any]:
     crops = []
     for crop in detection.crops:
         place = {side: round(value, 4) for side, value in asdict(crop.box).items()}
-        crops.append({**place, "probability": _share(line, crop.margin)})
+        # Probabilities are calibrated on whole pictures only.
+        crops.append({**place, "margin": round(crop.margin, 4)})
     return {
         **figures,
         "probability": _share(line, detection.margin),

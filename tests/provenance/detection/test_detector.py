@@ -145,6 +145,7 @@ def test_the_command_line_says_it_in_words_and_in_json(tmp_path: Path) -> None:
     assert row["likely_not_ai_to"] < row["likely_ai_from"]
     assert 0 <= row["probability"] <= 1
     assert len(row["crops"]) == 8
+    assert row["margin"] == pytest.approx(np.mean([crop["margin"] for crop in row["crops"]]), abs=1e-3)
     done = run.invoke(app, ["detect", str(paths["text"]), str(paths["cup"])])
     assert done.exit_code == 2
     assert "cup.png" in done.stdout
