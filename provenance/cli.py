@@ -59,7 +59,7 @@ _WORDS = {
 
 _BANDS = {
     Band.LIKELY_AI: "probably made by AI",
-    Band.LIKELY_NOT_AI: "probably not made by AI",
+    Band.LIKELY_NOT_AI: "unlike the AI pictures it knows",
     Band.CANNOT_TELL: "cannot tell",
 }
 _REASONS = {

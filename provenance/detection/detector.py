@@ -141,7 +141,7 @@ class Detector:
 
     @property
     def about(self) -> dict[str, Any]:
-        """What the file says of itself: version, tower, generators, error rates asked for, counts."""
+        """What the file says of itself: version, tower, generators, error rates asked for, rates measured."""
         self.load()
         return self._about
 

@@ -84,7 +84,9 @@ def _sentence(detection: Detection) -> str:
         return _("This picture is too plain to tell whether AI made it.")
     sentences = {
         Band.LIKELY_AI: _("It looks like pictures that AI made. By itself that is no ground to accuse anybody."),
-        Band.LIKELY_NOT_AI: _("It does not look like the pictures by AI that this was tested on."),
+        Band.LIKELY_NOT_AI: _(
+            "It does not look like the pictures by AI that this was trained on. Another generator may have made it."
+        ),
         Band.CANNOT_TELL: _("Whether AI made this picture cannot be told from how it looks."),
     }
     return sentences[detection.band]
@@ -107,7 +109,9 @@ def _figures(detection: Detection) -> dict[str, Any]:
         "probability": _share(line, detection.margin),
         "margin": round(detection.margin, 4),
         "thresholds": {"likely_ai": _share(line, line.ai_from), "likely_not_ai": _share(line, line.not_to)},
-        "asked_error": about["errors"],
+        # What was asked of pictures by AI holds for no generator but those of the calibration.
+        "asked_error": {kind: error for kind, error in about["errors"].items() if kind != "made"},
+        "measured": about["measured"],
         "features": about["tower"],
         "generators": about["generators"],
         "crops": crops,

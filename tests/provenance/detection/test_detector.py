@@ -92,7 +92,7 @@ def test_features_have_gradients_to_the_pixels() -> None:
 def test_a_detector_made_by_the_recipe_is_read_back(tmp_path: Path) -> None:
     file = tmp_path / "mine.safetensors"
     wide = Line(np.linspace(-1, 1, SHIPPED_WIDTH, dtype=np.float32), 0.25, 1.5, 0.1, 2.0, -2.0)
-    save(file, SHIPPED, store.sha256(SHIPPED), {"all": wide}, {"flickr8k": 3})
+    save(file, SHIPPED, store.sha256(SHIPPED), {"all": wide}, {"flickr8k": 3}, {})
     lines, about = read_lines(file)
     assert lines["all"].weights.tolist() == wide.weights.tolist()
     assert (lines["all"].offset, lines["all"].ai_from) == (0.25, 2.0)
@@ -103,7 +103,7 @@ def test_a_detector_made_by_the_recipe_is_read_back(tmp_path: Path) -> None:
 def test_a_detector_of_other_weights_or_of_none_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "mine.safetensors"
     wide = Line(np.zeros(SHIPPED_WIDTH, np.float32), 0.0, 1.0, 0.0, 1.0, -1.0)
-    save(file, SHIPPED, "0" * 64, {"all": wide}, {})
+    save(file, SHIPPED, "0" * 64, {"all": wide}, {}, {})
     with pytest.raises(ModelCorrupt, match="fitted on other weights of text-image"):
         Detector(file).load()
     with pytest.raises(ModelCorrupt, match="no file of a detector"):
@@ -116,7 +116,7 @@ def test_a_detector_of_other_weights_or_of_none_is_refused(tmp_path: Path) -> No
 def test_too_few_pictures_make_no_detector(tmp_path: Path) -> None:
     endless = Line(np.zeros(3, np.float32), 0.0, 1.0, 0.0, np.inf, -1.0)
     with pytest.raises(ValueError, match="too few pictures"):
-        save(tmp_path / "mine.safetensors", SHIPPED, "", {"all": endless}, {})
+        save(tmp_path / "mine.safetensors", SHIPPED, "", {"all": endless}, {}, {})
 
 
 def test_the_heat_is_where_squares_stand_out() -> None:

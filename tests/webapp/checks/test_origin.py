@@ -46,6 +46,14 @@ def test_it_works(check_now: Submit, client: Client) -> None:
     page = client.get(reverse("checks:detail", args=[check.pk])).content.decode()
     card = page[page.index("Made by AI?") :]
     assert card.index("never alone a reason to accuse anybody") < card.index("<details>"), "not folded away"
+    assert "made" not in data["asked_error"], "nothing is promised of generators not seen"
+    assert set(data["measured"]) == set(data["generators"])
+    found = data["measured"]["gpt4o"]["likely_not_ai"]
+    assert 0 < found["low"] < found["share"] < found["high"] < 1
+    shown = f"{100 * found['share']:.1f} % ({100 * found['low']:.1f}–{100 * found['high']:.1f}) wrongly"
+    assert shown in card
+    assert "Tested on" not in card
+    assert "tested by leaving each out" in card
     crop = data["crops"][0]
     assert "probability" not in crop, "probabilities are calibrated on whole pictures only"
     assert data["margin"] == pytest.approx(np.mean([crop["margin"] for crop in data["crops"]]), abs=1e-3)
@@ -78,6 +86,8 @@ def test_no_answer_changes_the_verdict(
     assert evidence.data["probability"] <= 0.9999, "nothing is certain"
     heat = cast.client("owner").get(reverse("checks:heat", args=[check.pk]))
     assert heat.status_code == (200 if band == Band.LIKELY_AI else 404), "no map that accuses without an answer"
+    if band == Band.LIKELY_NOT_AI:
+        assert "Another generator may have made it" in evidence.summary
     if band == Band.LIKELY_AI:
         assert "no ground to accuse" in evidence.summary
 
