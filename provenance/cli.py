@@ -195,6 +195,8 @@ def detect(
     as_json: JsonOption = False,
 ) -> None:
     """Say how likely pictures were made by AI, or that it cannot be told. Alone it is no ground to accuse anybody."""
+    if weights and not detector:
+        _refuse("--weights goes with --detector: the shipped detector was fitted on the shipped tower.")
     judge = Detector(detector, weights) if detector else DETECTOR
     try:
         judge.load()

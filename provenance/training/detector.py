@@ -288,6 +288,8 @@ def save(
     lines: dict[str, Line],
     pictures: dict[str, int],
     measured: dict[str, dict[str, Any]],
+    *,
+    ship: bool,
 ) -> None:
     """Write lines as the detector reads them.
 
@@ -295,12 +297,24 @@ def save(
         tower: name of the tower's model; ``tower_sha256`` is of its file.
         pictures: how many of each source were trained on.
         measured: what :func:`answers` gave of each generator by the line that never saw it.
+        ship: call it the version that ships; any other has the digest of its numbers in its name.
 
     Raises:
         ValueError: there are too few pictures to promise the errors that were asked for.
     """
+    if not all(math.isfinite(line.ai_from) for line in lines.values()):
+        raise ValueError("there are too few pictures to calibrate on")
+    tensors = {
+        "weights": np.stack([line.weights for line in lines.values()]),
+        "offsets": np.array([line.offset for line in lines.values()], np.float32),
+    }
+    calibration = {
+        name: {key: value for key, value in asdict(line).items() if key not in ("weights", "offset")}
+        for name, line in lines.items()
+    }
+    numbers = b"".join(tensor.tobytes() for tensor in tensors.values()) + json.dumps(calibration).encode()
     about: dict[str, Any] = {
-        "version": VERSION if tower == SHIPPED else f"{VERSION} on {tower}",
+        "version": VERSION if ship else f"{MODEL} {hashlib.sha256(numbers).hexdigest()[:12]} on {tower}",
         "tower": tower,
         "tower_sha256": tower_sha256,
         "lines": list(lines),
@@ -308,16 +322,7 @@ def save(
         "pictures": pictures,
         "errors": ERRORS,
         "measured": measured,
-        "calibration": {
-            name: {key: value for key, value in asdict(line).items() if key not in ("weights", "offset")}
-            for name, line in lines.items()
-        },
-    }
-    if not all(math.isfinite(line.ai_from) for line in lines.values()):
-        raise ValueError("there are too few pictures to calibrate on")
-    tensors = {
-        "weights": np.stack([line.weights for line in lines.values()]),
-        "offsets": np.array([line.offset for line in lines.values()], np.float32),
+        "calibration": calibration,
     }
     save_file(tensors, path, {"about": json.dumps(about)})
 
@@ -339,7 +344,7 @@ def main() -> None:
     lines = training.lines()
     path = WEIGHTS / f"{MODEL}.safetensors" if arguments.ship else arguments.work / f"{arguments.tower}.safetensors"
     digest = digest_of(arguments.tower, arguments.weights)
-    save(path, arguments.tower, digest, lines, training.pictures, training.measured)
+    save(path, arguments.tower, digest, lines, training.pictures, training.measured, ship=arguments.ship)
     print(f"written: {path}")
     if arguments.ship:
         (WEIGHTS / f"{MODEL}.md").write_text(_card(training, lines))

@@ -15,7 +15,7 @@ from PIL import Image
 from skimage import data
 from torch import Tensor, nn
 
-from provenance.detection.detector import Detector, Line, read_lines
+from provenance.detection.detector import VERSION, Detector, Line, read_lines
 from provenance.images.decode import encode_jpeg
 from provenance.training import detector, detector_robust
 from provenance.training.apgd import Attack, collide
@@ -135,6 +135,7 @@ def test_one_command_makes_a_detector(
     assert "sd15, never seen" in said
     lines, about = read_lines(work / "text-image.safetensors")
     assert set(lines) == {"all", "sd15", "gpt4o"}
+    assert about["version"] != VERSION, "what does not ship is not called so"
     assert about["pictures"]["flickr8k"] == 2
     sheets = about["measured"]["sd15"]
     assert (sheets["pictures"], sheets["files"]) == (12, 3), "a sheet counts once"
