@@ -15,11 +15,11 @@ from PIL import Image
 from skimage import data
 from torch import Tensor, nn
 
-from provenance.detection.detector import Detector, read_lines
+from provenance.detection.detector import VERSION, Detector, Line, read_lines
 from provenance.images.decode import encode_jpeg
 from provenance.training import detector, detector_pictures, detector_robust
 from provenance.training.apgd import Attack, collide
-from provenance.training.detector import EDITS, edited, fit_machine
+from provenance.training.detector import EDITS, answers, edited, fit_machine
 from provenance.training.detector_pictures import SIDE, present, samples, with_one_history
 from provenance.training.detector_robust import Recipe, Training, distances, pushed_apart
 from provenance.training.pictures import DataMissing, Part, part_of
@@ -142,7 +142,10 @@ def test_one_command_makes_a_detector(
     assert "sd15, never seen" in said
     lines, about = read_lines(work / "text-image.safetensors")
     assert set(lines) == {"all", "sd15", "gpt4o"}
+    assert about["version"] != VERSION, "what does not ship is not called so"
     assert about["pictures"]["flickr8k"] == 2
+    sheets = about["measured"]["sd15"]
+    assert (sheets["pictures"], sheets["files"]) == (12, 3), "a sheet counts once"
     made = Detector(work / "text-image.safetensors")
     stripes = next(iter(samples("gpt4o", {Part.TEST: 1}))).pixels
     smooth = next(iter(samples("flickr8k", {Part.TEST: 1}))).pixels
@@ -150,6 +153,16 @@ def test_one_command_makes_a_detector(
     assert margins[0] is not None
     assert margins[1] is not None
     assert margins[0] > margins[1]
+
+
+def test_answers_are_as_sure_as_there_are_files() -> None:
+    line = Line(np.ones(1, np.float32), 0, 1, 0, ai_from=1, not_to=-1)
+    margins = np.array([2.0, 2, 2, 2, 0, 0, 0, -2])
+    wide, narrow = (answers(line, margins, files) for files in (2, 8))
+    assert wide["likely_ai"] == {"share": 0.5, "low": 0.0945, "high": 0.9055}, "Wilson's, of one of two"
+    assert narrow["likely_ai"]["share"] == 0.5
+    assert narrow["likely_ai"]["low"] > 0.2
+    assert narrow["likely_not_ai"]["share"] == 0.125
 
 
 def test_an_autoencoder_gives_back_another_picture_of_the_same() -> None:
