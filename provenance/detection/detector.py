@@ -151,18 +151,12 @@ class Detector:
         self.load()
         return self._lines
 
-    def features(self, pixels: RGB) -> tuple[list[Box], F32]:
-        """Return the squares of a picture, uint8 ``[H, W, 3]`` sRGB, and their features, ``[squares, width]``."""
-        small = levelled(pixels)
-        places = boxes(*small.shape[:2])
-        return places, describe(self.tower, np.stack([cut(small, box, self.tower.side) for box in places]))
-
     def detect(self, pixels: RGB) -> Detection:
         """Judge a picture, uint8 ``[H, W, 3]`` sRGB; 0.1 to 0.4 s on one core with the shipped tower."""
         if reason := why_nothing(pixels):
             return Detection(Band.CANNOT_TELL, None, None, reason=reason)
         line = self.lines["all"]
-        places, features = self.features(pixels)
+        places, features = features_of(self.tower, pixels)
         margins = line.margins(features)
         margin = float(margins.mean())
         crops = [Crop(box, float(one)) for box, one in zip(places, margins, strict=True)]
@@ -171,6 +165,13 @@ class Detector:
 
 DETECTOR = Detector()
 """The shipped one."""
+
+
+def features_of(tower: Tower, pixels: RGB) -> tuple[list[Box], F32]:
+    """Return the squares of a picture, uint8 ``[H, W, 3]`` sRGB, and their features, ``[squares, width]``."""
+    small = levelled(pixels)
+    places = boxes(*small.shape[:2])
+    return places, describe(tower, np.stack([cut(small, box, tower.side) for box in places]))
 
 
 def describe(tower: Tower, squares: npt.NDArray[np.uint8]) -> F32:

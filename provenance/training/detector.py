@@ -33,10 +33,10 @@ from scipy.optimize import minimize
 from scipy.stats import binomtest
 
 from provenance.detection.calibration import auc, conformal, platt
-from provenance.detection.detector import MODEL, VERSION, Band, Line, describe, digest_of
+from provenance.detection.detector import MODEL, VERSION, Band, Line, describe, digest_of, features_of
 from provenance.detection.sources import SOURCES
 from provenance.detection.tower import SHIPPED, Tower, tower_named
-from provenance.detection.views import Box, boxes, cut, levelled
+from provenance.detection.views import Box, cut, levelled
 from provenance.images import edit_steps as step
 from provenance.images.edits import apply
 from provenance.models.catalogue import WEIGHTS
@@ -68,7 +68,7 @@ _MOST: dict[str, dict[Part, int]] = {
     "sd15": {Part.TRAIN: 70, Part.TUNE: 20},
     "gpt4o": {Part.TRAIN: 200, Part.TUNE: 100},
 }
-# Of the weight of their class; the generators share theirs equally.
+# Of the weight of their class, divided among those at hand; the generators share theirs equally.
 _SHARES = {"flickr8k": 0.35, "caltech101": 0.25, "wesnoth": 0.25, "tuxpaint": 0.15}
 # Photographs of each source that are regenerated.
 _PAIRED = 60
@@ -109,11 +109,17 @@ def edited(pixels: RGB, edit: str, name: str) -> RGB:
     return apply(edit, pixels, seed)
 
 
+def random_square(pixels: RGB, chance: Generator, side: int) -> RGB:
+    """Return a square of a picture, uint8 ``[side, side, 3]``, of 62.5 to 100 % of its short side."""
+    height, width, _ = pixels.shape
+    cut_side = float(chance.uniform(_SMALLEST_CROP, 1)) * min(height, width)
+    left, top = chance.random() * (width - cut_side), chance.random() * (height - cut_side)
+    return cut(pixels, Box(left / width, top / height, cut_side / width, cut_side / height), side)
+
+
 def mean_features(tower: Tower, pixels: RGB) -> F32:
     """Return what the detector's margin is taken of: the mean features of a picture's squares, ``[width]``."""
-    small = levelled(pixels)
-    squares = np.stack([cut(small, box, tower.side) for box in boxes(*small.shape[:2])])
-    return np.asarray(describe(tower, squares).mean(0), np.float32)
+    return np.asarray(features_of(tower, pixels)[1].mean(0), np.float32)
 
 
 def fit_machine(features: F32, made: npt.NDArray[np.bool_], weights: npt.NDArray[np.float64]) -> tuple[F32, float]:
@@ -160,8 +166,9 @@ def answers(line: Line, margins: npt.NDArray[np.float64], files: int) -> dict[st
 class Training:
     """The features of all pictures, kept in ``WORK``, and the lines through them."""
 
-    def __init__(self, work: Path, tower: Tower, pair_share: float = 0.0) -> None:
-        self.folder = work / tower.name
+    def __init__(self, work: Path, tower: Tower, tower_sha256: str, pair_share: float = 0.0) -> None:
+        # What another tower saw is of no use, be its name the same.
+        self.folder = work / f"{tower.name}-{tower_sha256[:12]}"
         self.folder.mkdir(parents=True, exist_ok=True)
         self.tower = tower
         self.pair_share = pair_share
@@ -215,6 +222,7 @@ class Training:
     def _fit(self, without: str) -> tuple[F32, float]:
         features, made, weights = [], [], []
         generators = [name for name in GENERATORS if name != without]
+        people = sum(_SHARES[source] for source in self.rows if source in _SHARES)
 
         def add(rows: F32, is_made: bool, share: float) -> None:
             features.append(rows)
@@ -224,7 +232,7 @@ class Training:
         for source, rows in self.rows.items():
             if source in GENERATORS and source not in generators:
                 continue
-            share = 1 / len(generators) if source in GENERATORS else _SHARES[source]
+            share = 1 / len(generators) if source in GENERATORS else _SHARES[source] / people
             seen = np.concatenate([rows.views.reshape(-1, self.tower.width), rows.means])
             add(seen.astype(np.float32), source in GENERATORS, share)
         regenerated = [name for name in self.pairs if name != "photographs"]
@@ -248,7 +256,7 @@ class Training:
                     files.add(sample.sha256)
             found = {"views": views, "means": means, "held": held}
             arrays = {name: np.array(rows, np.float16) for name, rows in found.items()}
-            np.savez(file, allow_pickle=False, **arrays, files=len(files))
+            _keep(file, **arrays, files=np.array(len(files)))
         with np.load(file) as kept:
             return Rows(kept["views"], kept["means"], kept["held"], int(kept["files"]))
 
@@ -257,7 +265,7 @@ class Training:
         others = [edit for edit in EDITS if edit != "detector"]
         shown = []
         for edit in ("detector", others[int(chance.integers(len(others)))]):
-            shown.append(_random_square(levelled(edited(sample.pixels, edit, sample.name)), chance, self.tower.side))
+            shown.append(random_square(levelled(edited(sample.pixels, edit, sample.name)), chance, self.tower.side))
         return describe(self.tower, np.stack(shown))
 
     def _of_pairs(self) -> dict[str, npt.NDArray[np.float16]]:
@@ -274,9 +282,9 @@ class Training:
                         # The same edit and the same crop for both of a pair.
                         chance = chance_of(f"pair {sample.name}")
                         shown = levelled(edited(pixels, EDITS[int(chance.integers(len(EDITS)))], sample.name))
-                        square = _random_square(shown, chance, self.tower.side)
+                        square = random_square(shown, chance, self.tower.side)
                         found[name].append(describe(self.tower, square[None])[0])
-            np.savez(file, allow_pickle=False, **{name: np.array(rows, np.float16) for name, rows in found.items()})
+            _keep(file, **{name: np.array(rows, np.float16) for name, rows in found.items()})
         with np.load(file) as kept:
             return {name: kept[name] for name in kept.files}
 
@@ -339,11 +347,11 @@ def main() -> None:
     if arguments.ship and (arguments.tower != SHIPPED or arguments.weights):
         parser.error(f"what is shipped sees with {SHIPPED} as it is shipped")
     torch.set_num_threads(1)
-    training = Training(arguments.work, tower_named(arguments.tower, arguments.weights), arguments.pair_share)
+    digest = digest_of(arguments.tower, arguments.weights)
+    training = Training(arguments.work, tower_named(arguments.tower, arguments.weights), digest, arguments.pair_share)
     training.gather()
     lines = training.lines()
     path = WEIGHTS / f"{MODEL}.safetensors" if arguments.ship else arguments.work / f"{arguments.tower}.safetensors"
-    digest = digest_of(arguments.tower, arguments.weights)
     save(path, arguments.tower, digest, lines, training.pictures, training.measured, ship=arguments.ship)
     print(f"written: {path}")
     if arguments.ship:
@@ -351,15 +359,16 @@ def main() -> None:
         write_sums()
 
 
+def _keep(file: Path, **arrays: npt.NDArray[Any]) -> None:
+    """Write arrays so that a file of this name is always whole."""
+    part = file.with_name(f"{file.name}.part")
+    with part.open("wb") as handle:
+        np.savez(handle, allow_pickle=False, **arrays)
+    part.replace(file)
+
+
 def _margins(weights: F32, offset: float, features: npt.NDArray[np.float16]) -> npt.NDArray[np.float64]:
     return np.asarray(features.astype(np.float32) @ weights + offset, np.float64)
-
-
-def _random_square(pixels: RGB, chance: Generator, side: int) -> RGB:
-    height, width, _ = pixels.shape
-    cut_side = float(chance.uniform(_SMALLEST_CROP, 1)) * min(height, width)
-    left, top = chance.random() * (width - cut_side), chance.random() * (height - cut_side)
-    return cut(pixels, Box(left / width, top / height, cut_side / width, cut_side / height), side)
 
 
 def _card(training: Training, lines: dict[str, Line]) -> str:
