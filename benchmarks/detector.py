@@ -543,7 +543,7 @@ The paper's figures, AUC .913 and accuracy .780, are of Synthbuster, which is no
 compared one to one. `python -m benchmarks.detector --folder SYNTHBUSTER --real RAISE` makes its table.
 
 **What is answered**, with each machine's own thresholds, per cent, Wilson intervals as if each file had one picture.
-"Probably AI" of people's pictures is a false alarm, "probably not" of a generator's a miss.
+"Probably AI" of people's pictures is a false alarm, "unlike" of a generator's a miss.
 
 {_bands_table(details["bands"])}
 
@@ -586,7 +586,7 @@ at what the net sees, with the common history, measured after rounding to 8 bits
 
 
 def _bands_table(rows: list[dict[str, Any]]) -> str:
-    lines = ["| machine | pictures of | | probably AI | cannot tell | probably not |", "|---|---|---|---|---|---|"]
+    lines = ["| machine | pictures of | | probably AI | cannot tell | unlike the AI pictures it knows |", "|---|---|---|---|---|---|"]
     for row in rows:
         line = "the one that judges" if row["line"] == "all" else f"without {SOURCES[row['line']]}"
         lines.append(
