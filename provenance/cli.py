@@ -59,10 +59,14 @@ _WORDS = {
 
 _BANDS = {
     Band.LIKELY_AI: "probably made by AI",
-    Band.LIKELY_NOT_AI: "probably not made by AI",
+    Band.LIKELY_NOT_AI: "unlike the AI pictures it knows",
     Band.CANNOT_TELL: "cannot tell",
 }
-_REASONS = {"small": "cannot tell: too small", "plain": "cannot tell: too plain"}
+_REASONS = {
+    "small": "cannot tell: too small",
+    "long": "cannot tell: too long and narrow",
+    "plain": "cannot tell: too plain",
+}
 
 _DISTANCE_ROWS: dict[str, Callable[[dict[str, Any]], str]] = {
     "distance": lambda row: f"{row['distance']} of {row['length']} bits",
@@ -191,6 +195,8 @@ def detect(
     as_json: JsonOption = False,
 ) -> None:
     """Say how likely pictures were made by AI, or that it cannot be told. Alone it is no ground to accuse anybody."""
+    if weights and not detector:
+        _refuse("--weights goes with --detector: the shipped detector was fitted on the shipped tower.")
     judge = Detector(detector, weights) if detector else DETECTOR
     try:
         judge.load()
@@ -213,10 +219,8 @@ def detect(
                 "probability": None if found.probability is None else round(found.probability, 4),
                 "likely_ai_from": round(float(line.probability(line.ai_from)), 4),
                 "likely_not_ai_to": round(float(line.probability(line.not_to)), 4),
-                "crops": [
-                    {**asdict(crop.box), "probability": round(float(line.probability(crop.margin)), 4)}
-                    for crop in found.crops
-                ],
+                "margin": None if found.margin is None else round(found.margin, 4),
+                "crops": [{**asdict(crop.box), "margin": round(crop.margin, 4)} for crop in found.crops],
                 "version": judge.version,
                 "generators": judge.about["generators"],
             }

@@ -17,7 +17,7 @@ from scipy.special import expit
 
 from provenance.detection.views import RGB, Box, boxes, cut, levelled, why_nothing
 from provenance.models import store
-from provenance.models.errors import ModelCorrupt
+from provenance.models.errors import ModelCorrupt, ModelMissing
 
 if TYPE_CHECKING:
     from provenance.detection.tower import Tower
@@ -83,7 +83,7 @@ class Detection:
     Attributes:
         probability: 0..1; None where there was nothing to judge.
         margin: mean of the crops'; above 0 the machine puts it with AI's.
-        reason: ``"small"`` or ``"plain"`` where there was nothing to judge.
+        reason: ``"small"``, ``"long"`` or ``"plain"`` where there was nothing to judge.
     """
 
     band: Band
@@ -128,7 +128,7 @@ class Detector:
 
     @property
     def version(self) -> str:
-        """Such as ``ai-detector-v1``; stored with every answer."""
+        """``ai-detector-v1`` of the shipped one, of any other one its own; stored with every answer."""
         self.load()
         return str(self._about["version"])
 
@@ -141,7 +141,7 @@ class Detector:
 
     @property
     def about(self) -> dict[str, Any]:
-        """What the file says of itself: version, tower, generators, error rates asked for, counts."""
+        """What the file says of itself: version, tower, generators, error rates asked for, rates measured."""
         self.load()
         return self._about
 
@@ -151,18 +151,12 @@ class Detector:
         self.load()
         return self._lines
 
-    def features(self, pixels: RGB) -> tuple[list[Box], F32]:
-        """Return the squares of a picture, uint8 ``[H, W, 3]`` sRGB, and their features, ``[squares, width]``."""
-        small = levelled(pixels)
-        places = boxes(*small.shape[:2])
-        return places, describe(self.tower, np.stack([cut(small, box, self.tower.side) for box in places]))
-
     def detect(self, pixels: RGB) -> Detection:
         """Judge a picture, uint8 ``[H, W, 3]`` sRGB; 0.1 to 0.4 s on one core with the shipped tower."""
         if reason := why_nothing(pixels):
             return Detection(Band.CANNOT_TELL, None, None, reason=reason)
         line = self.lines["all"]
-        places, features = self.features(pixels)
+        places, features = features_of(self.tower, pixels)
         margins = line.margins(features)
         margin = float(margins.mean())
         crops = [Crop(box, float(one)) for box, one in zip(places, margins, strict=True)]
@@ -171,6 +165,13 @@ class Detector:
 
 DETECTOR = Detector()
 """The shipped one."""
+
+
+def features_of(tower: Tower, pixels: RGB) -> tuple[list[Box], F32]:
+    """Return the squares of a picture, uint8 ``[H, W, 3]`` sRGB, and their features, ``[squares, width]``."""
+    small = levelled(pixels)
+    places = boxes(*small.shape[:2])
+    return places, describe(tower, np.stack([cut(small, box, tower.side) for box in places]))
 
 
 def describe(tower: Tower, squares: npt.NDArray[np.uint8]) -> F32:
@@ -190,8 +191,12 @@ def digest_of(tower: str, weights: Path | None) -> str:
     """
     if weights is None:
         return store.sha256(tower)
-    with weights.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    try:
+        with weights.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as problem:
+        words = f"{weights} cannot be read: {problem.strerror}."
+        raise ModelMissing(words, name=tower, command=None) from problem
 
 
 def read_lines(path: Path) -> tuple[dict[str, Line], dict[str, Any]]:

@@ -24,9 +24,11 @@ QUALITY = 70
 # Sides of the squares as shares of the short side, and the most of one size along a side.
 _SHARES = (1.0, 0.7)
 _MOST = 4
-# Below these there is nothing to judge: pixels of the short side; standard deviation in grey levels.
+# Below these there is nothing to judge: pixels of the short side; standard deviation in grey levels. Nor where the long
+# side is more than so many short ones: what squares see of that is a small part, and its thumbnail fits in no JPEG.
 LEAST_SIDE = 96
 _LEAST_DEVIATION = 6.0
+_LONGEST = 8
 
 
 @dataclass(frozen=True)
@@ -70,9 +72,12 @@ def cut(pixels: RGB, box: Box, side: int) -> RGB:
 
 
 def why_nothing(pixels: RGB) -> str | None:
-    """Say why a picture cannot be judged, None if it can: ``"small"`` or ``"plain"``."""
-    if min(pixels.shape[:2]) < LEAST_SIDE:
+    """Say why a picture cannot be judged, None if it can: ``"small"``, ``"long"`` or ``"plain"``."""
+    short, long = sorted(pixels.shape[:2])
+    if short < LEAST_SIDE:
         return "small"
+    if long > _LONGEST * short:
+        return "long"
     grey = np.asarray(Image.fromarray(pixels).convert("L").resize((64, 64), Image.Resampling.BOX), np.float32)
     return "plain" if float(grey.std()) < _LEAST_DEVIATION else None
 

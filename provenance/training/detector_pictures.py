@@ -58,6 +58,7 @@ class Sample:
         name: ``source/member``; of sheets of four ``#0`` to ``#3``.
         source: where it is from, one of those above.
         part: what it may be used for.
+        file: as it was found.
         sha256: of its file, hex.
         pixels: uint8 ``[SIDE, SIDE, 3]``, with the history that all have.
     """
@@ -65,6 +66,7 @@ class Sample:
     name: str
     source: str
     part: Part
+    file: bytes
     sha256: str
     pixels: RGB
 
@@ -115,7 +117,14 @@ def samples(source: str, most: dict[Part, int]) -> Iterator[Sample]:
         taken[part] += bool(pictures)
         for name, pixels in pictures:
             history = with_one_history(pixels, name, squeezed=source == "flickr8k")
-            yield Sample(f"{source}/{name}", source, part, digest, history)
+            yield Sample(f"{source}/{name}", source, part, data, digest, history)
+
+
+def native(sample: Sample) -> RGB:
+    """Return a picture without the common history, uint8 ``[H, W, 3]``: its file's own pixels, of a sheet its quarter,
+    of a cut-out figure on its ground."""
+    member = re.sub("#[0-3]$", "", sample.name.removeprefix(f"{sample.source}/"))
+    return dict(_opened(sample.source, member, sample.file))[sample.name.removeprefix(f"{sample.source}/")]
 
 
 def present(source: str) -> bool:

@@ -31,9 +31,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from provenance.detection.tower import SHIPPED, PublishedTower, ShippedTower, Tower, tower_named
-from provenance.detection.views import Box, cut, levelled
+from provenance.detection.views import levelled
 from provenance.models import store
 from provenance.models.checkpoints import read_tensors
+from provenance.training.detector import random_square
 from provenance.training.detector_pictures import DRAWINGS, GENERATORS, RGB, present, samples
 from provenance.training.pictures import Part
 
@@ -224,12 +225,8 @@ def main() -> None:
 
 def _squares(pictures: list[RGB], side: int, seed: int) -> Tensor:
     random = np.random.default_rng(seed)
-    found = []
-    for pixels in pictures:
-        share = float(random.uniform(0.625, 1))
-        left, top = random.random(2) * (1 - share)
-        found.append(cut(levelled(pixels), Box(float(left), float(top), share, share), side))
-    return torch.from_numpy(np.stack(found)).permute(0, 3, 1, 2).float() / 255
+    found = np.stack([random_square(levelled(pixels), random, side) for pixels in pictures])
+    return torch.from_numpy(found).permute(0, 3, 1, 2).float() / 255
 
 
 if __name__ == "__main__":

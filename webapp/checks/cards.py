@@ -28,8 +28,13 @@ _ORDER = (
 )
 _BANDS = {
     Band.LIKELY_AI: gettext_lazy("Probably made by AI"),
-    Band.LIKELY_NOT_AI: gettext_lazy("Probably not made by AI"),
+    Band.LIKELY_NOT_AI: gettext_lazy("Unlike the AI pictures it knows"),
     Band.CANNOT_TELL: gettext_lazy("Cannot tell"),
+}
+_LIMITS = {
+    EvidenceKind.ORIGIN: gettext_lazy(
+        "This changes no verdict and is never alone a reason to accuse anybody: ask for sketches, layers, raw files."
+    )
 }
 _BADGES = {Outcome.FOR: "good", Outcome.LEANS: "warn", Outcome.AGAINST: "", Outcome.NEUTRAL: ""}
 
@@ -42,6 +47,7 @@ class Card:
         outcome: of the evidence, a class of the card; ``badge`` is the class of its words.
         facts: label and value, in order.
         meaning: what this kind of evidence can and cannot say; empty on all but the first of a kind in a list.
+        limits: what must not be concluded from it; not folded away.
         work: the registered work that it is about, while it is registered.
         picture: whether this person may see that work's picture; ``compare``: whether the two can be laid over
             each other, on the page of the pair with this ``ordinal``.
@@ -58,6 +64,7 @@ class Card:
     version: str
     meaning: str
     ordinal: int
+    limits: str = ""
     work: Work | None = None
     picture: bool = False
     compare: bool = False
@@ -110,6 +117,7 @@ def _card(evidence: Evidence, seen: SeenCheck, user: Viewer) -> Card:
         version=evidence.version,
         meaning=meaning,
         ordinal=evidence.ordinal,
+        limits=str(_LIMITS.get(EvidenceKind(evidence.kind), "")),
         work=work,
         picture=picture,
         compare=(
@@ -327,6 +335,10 @@ def _percent(probability: float) -> str:
     return f"{shown:.4f} %" if shown > 99 else f"{shown:.2f} %" if shown < 1 else f"{shown:.0f} %"
 
 
+def _interval(found: dict[str, float]) -> str:
+    return f"{100 * found['share']:.1f} % ({100 * found['low']:.1f}–{100 * found['high']:.1f})"
+
+
 def _origin(data: dict[str, Any]) -> Content:
     facts = []
     if data["probability"] is not None:
@@ -334,26 +346,45 @@ def _origin(data: dict[str, Any]) -> Content:
         facts = [
             (
                 _("Probability"),
-                _("%(percent)s, if as many pictures were made by AI as were not")
+                _(
+                    "%(percent)s, if as many pictures were made by AI as were not; how right that is of generators "
+                    "that it was not trained on cannot be measured"
+                )
                 % {"percent": _percent(data["probability"])},
             ),
             (
                 _("When there is an answer"),
-                _("from %(high)s on, “probably”; up to %(low)s, “probably not”; in between, none")
+                _("from %(high)s on, “probably”; up to %(low)s, “unlike”; in between, none")
                 % {
                     "high": _percent(data["thresholds"]["likely_ai"]),
                     "low": _percent(data["thresholds"]["likely_not_ai"]),
                 },
             ),
             (
-                _("How often it may be wrong"),
+                _("How often “probably” may be wrong"),
                 _(
-                    "“probably”, of %(photographs)s of photographs and %(drawings)s of drawings at most; “probably "
-                    "not”, of %(made)s of the pictures by these generators, and of more by others"
+                    "asked: of at most %(photographs)s of photographs and %(drawings)s of drawings like those that it "
+                    "was calibrated on"
                 )
                 % {name: _percent(share) for name, share in errors.items()},
             ),
-            (_("Tested on"), ", ".join(SOURCES.get(name, name) for name in data["generators"])),
+            (
+                _("Trained on pictures by"),
+                _("%(generators)s; tested by leaving each out")
+                % {"generators": ", ".join(SOURCES.get(name, name) for name in data["generators"])},
+            ),
+            *(
+                (
+                    _("%(generator)s, left out") % {"generator": SOURCES.get(name, name)},
+                    _("of %(n)d pictures %(likely_ai)s “probably”, %(likely_not_ai)s wrongly “unlike”")
+                    % {
+                        "n": found["pictures"],
+                        "likely_ai": _interval(found[Band.LIKELY_AI]),
+                        "likely_not_ai": _interval(found[Band.LIKELY_NOT_AI]),
+                    },
+                )
+                for name, found in data.get("measured", {}).items()
+            ),
             (
                 _("What it looks at"),
                 ngettext(
@@ -371,8 +402,7 @@ def _origin(data: dict[str, Any]) -> Content:
             "This looks at how a picture is drawn and what it shows, and compares that with pictures of two "
             "generators, with photographs and with people's drawings. What other generators make it often does not "
             "know. A picture that was photographed again, edited or made smaller is often undecidable, and what a "
-            "person painted may look like AI's. So this changes no verdict and is never alone a reason to accuse "
-            "anybody: ask for sketches, layers, raw files."
+            "person painted may look like AI's."
         ),
     )
 

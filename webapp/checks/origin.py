@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import asdict
 from typing import Any
 
@@ -20,14 +21,18 @@ from webapp.checks.renditions import RGB
 from webapp.checks.storage import heat_key
 from webapp.files import Area
 
+log = logging.getLogger(__name__)
+
 NOT_AT_HAND = "not-at-hand"
 _HEAT_SIDE = 800
 _HEAT_COLOUR = (214, 94, 0)
 _MOST_OPAQUE = 0.6
+# So much above the picture's own margin, colour is full: the same for all pictures, or each would have an orange part.
+_FULL = 1.0
 
 
 class JudgeOrigin:
-    """Judges whether AI made the picture, and paints which parts of it speak most for that."""
+    """Judges whether AI made the picture, and where it probably did paints which parts speak most for that."""
 
     key = "origin"
     label = gettext_lazy("Asking whether AI made it")
@@ -36,13 +41,16 @@ class JudgeOrigin:
         """See :class:`webapp.checks.context.Examiner`."""
         pixels = context.picture.pixels
         try:
-            detection = DETECTOR.detect(pixels)
+            DETECTOR.load()
         except ModelError as problem:
-            sentence = _("The detector of AI pictures is not at hand: %(why)s") % {"why": problem}
+            # What it says names files of this machine, and evidence may be public.
+            log.warning("no detector of AI pictures: %s", problem)
+            sentence = _("The detector of AI pictures is not at hand. Whoever runs this site finds why in its log.")
             figures = {"band": str(Band.CANNOT_TELL), "probability": None, "reason": NOT_AT_HAND}
             return [_draft(sentence, figures, NOT_AT_HAND)]
+        detection = DETECTOR.detect(pixels)
         context.algorithms["made by AI"] = DETECTOR.version
-        if len(detection.crops) > 1:
+        if detection.band == Band.LIKELY_AI:
             heat = encode_jpeg(paint_heat(pixels, detection), quality=85)
             with context.fenced() as check:
                 files.write(Area.DERIVED, heat_key(check.pk), heat)
@@ -50,12 +58,13 @@ class JudgeOrigin:
 
 
 def paint_heat(pixels: RGB, detection: Detection) -> RGB:
-    """Return the picture, at most 800 a side, in grey, with colour where its parts speak more for AI than all of it."""
+    """Return the picture, at most 800 a side, in grey, with colour where its parts speak more for AI than all of it:
+    the same colour is the same difference in every picture."""
     small = thumbnail(pixels, _HEAT_SIDE)
     height, width, _channels = small.shape
     heat = np.maximum(heat_map(detection, height, width), 0)
     heat = cv2.GaussianBlur(heat, (0, 0), max(height, width) / 24)
-    opacity = (_MOST_OPAQUE * heat / max(float(heat.max()), 1e-6))[..., None]
+    opacity = _MOST_OPAQUE * np.minimum(heat / _FULL, 1)[..., None]
     grey = np.repeat(small.mean(2, keepdims=True), 3, 2)
     return np.asarray(np.rint(grey * (1 - opacity) + np.array(_HEAT_COLOUR) * opacity), np.uint8)
 
@@ -69,11 +78,15 @@ def _draft(summary: str, data: dict[str, Any], version: str) -> EvidenceDraft:
 def _sentence(detection: Detection) -> str:
     if detection.reason == "small":
         return _("This picture is too small to tell whether AI made it.")
+    if detection.reason == "long":
+        return _("This picture is too long and narrow to tell whether AI made it.")
     if detection.reason == "plain":
         return _("This picture is too plain to tell whether AI made it.")
     sentences = {
         Band.LIKELY_AI: _("It looks like pictures that AI made. By itself that is no ground to accuse anybody."),
-        Band.LIKELY_NOT_AI: _("It does not look like the pictures by AI that this was tested on."),
+        Band.LIKELY_NOT_AI: _(
+            "It does not look like the pictures by AI that this was trained on. Another generator may have made it."
+        ),
         Band.CANNOT_TELL: _("Whether AI made this picture cannot be told from how it looks."),
     }
     return sentences[detection.band]
@@ -89,13 +102,16 @@ def _figures(detection: Detection) -> dict[str, Any]:
     crops = []
     for crop in detection.crops:
         place = {side: round(value, 4) for side, value in asdict(crop.box).items()}
-        crops.append({**place, "probability": _share(line, crop.margin)})
+        # Probabilities are calibrated on whole pictures only.
+        crops.append({**place, "margin": round(crop.margin, 4)})
     return {
         **figures,
         "probability": _share(line, detection.margin),
         "margin": round(detection.margin, 4),
         "thresholds": {"likely_ai": _share(line, line.ai_from), "likely_not_ai": _share(line, line.not_to)},
-        "asked_error": about["errors"],
+        # What was asked of pictures by AI holds for no generator but those of the calibration.
+        "asked_error": {kind: error for kind, error in about["errors"].items() if kind != "made"},
+        "measured": about["measured"],
         "features": about["tower"],
         "generators": about["generators"],
         "crops": crops,

@@ -57,6 +57,10 @@ def test_nothing_is_said_of_what_is_small_or_plain() -> None:
     assert why_nothing(data.astronaut()) is None
     assert why_nothing(data.astronaut()[:80]) == "small"
     assert why_nothing(np.full((300, 300, 3), 90, np.uint8)) == "plain"
+    assert why_nothing(np.zeros((100, 13_500, 3), np.uint8)) == "long"
+    ribbon = np.asarray(Image.fromarray(data.astronaut()).resize((100, 800)))
+    assert why_nothing(ribbon) is None
+    assert levelled(ribbon).shape == (8 * SHORT_SIDE, SHORT_SIDE, 3)
 
 
 def _jpeg(pixels: np.ndarray, quality: int) -> bytes:

@@ -15,11 +15,11 @@ from PIL import Image
 from skimage import data
 from torch import Tensor, nn
 
-from provenance.detection.detector import Detector, read_lines
+from provenance.detection.detector import VERSION, Detector, Line, read_lines
 from provenance.images.decode import encode_jpeg
 from provenance.training import detector, detector_pictures, detector_robust
 from provenance.training.apgd import Attack, collide
-from provenance.training.detector import EDITS, edited, fit_machine
+from provenance.training.detector import EDITS, answers, edited, fit_machine
 from provenance.training.detector_pictures import SIDE, present, samples, with_one_history
 from provenance.training.detector_robust import Recipe, Training, distances, pushed_apart
 from provenance.training.pictures import DataMissing, Part, part_of
@@ -142,7 +142,10 @@ def test_one_command_makes_a_detector(
     assert "sd15, never seen" in said
     lines, about = read_lines(work / "text-image.safetensors")
     assert set(lines) == {"all", "sd15", "gpt4o"}
+    assert about["version"] != VERSION, "what does not ship is not called so"
     assert about["pictures"]["flickr8k"] == 2
+    sheets = about["measured"]["sd15"]
+    assert (sheets["pictures"], sheets["files"]) == (12, 3), "a sheet counts once"
     made = Detector(work / "text-image.safetensors")
     stripes = next(iter(samples("gpt4o", {Part.TEST: 1}))).pixels
     smooth = next(iter(samples("flickr8k", {Part.TEST: 1}))).pixels
@@ -150,6 +153,85 @@ def test_one_command_makes_a_detector(
     assert margins[0] is not None
     assert margins[1] is not None
     assert margins[0] > margins[1]
+
+
+class Look:
+    """What sees the mean colour."""
+
+    name, side, width = "look", 16, 3
+
+    def __call__(self, pixels: Tensor) -> Tensor:
+        return pixels.mean((2, 3))
+
+
+def seen(random: np.random.Generator, away: float, count: int) -> detector.Rows:
+    views = random.normal(away, 1, (count, 2, Look.width)).astype(np.float16)
+    held = random.normal(away, 1, (count, Look.width)).astype(np.float16)
+    return detector.Rows(views, views[:, 0], held, count)
+
+
+def test_people_s_pictures_are_called_ai_s_as_seldom_as_asked(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    training = detector.Training(tmp_path, Look(), "0" * 64)
+    places = {"flickr8k": -0.5, "caltech101": -0.4, "sd15": 0.5, "gpt4o": 0.7}
+    training.rows = {source: seen(random, away, 400) for source, away in places.items()}
+    for name, line in training.lines().items():
+        margins = {source: line.margins(seen(random, away, 4000).held) for source, away in places.items()}
+        people = np.concatenate([margins["flickr8k"], margins["caltech101"]])
+        assert 0.002 <= (people >= line.ai_from).mean() <= 0.02, "asked for one in a hundred"
+        others = [margins[generator] for generator in ("sd15", "gpt4o") if generator != name]
+        assert 0.02 <= max((margin <= line.not_to).mean() for margin in others) <= 0.12, "about five in a hundred"
+        assert line.not_to < line.ai_from
+        assert line.probability(margins["flickr8k"]).mean() < 0.4 < 0.6 < line.probability(margins["gpt4o"]).mean()
+
+
+def test_without_drawings_the_classes_still_weigh_alike(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    weighed = []
+
+    def fit(features: np.ndarray, made: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, float]:
+        weighed.append((weights[made].sum(), weights[~made].sum()))
+        return fit_machine(features, made, weights)
+
+    monkeypatch.setattr(detector, "fit_machine", fit)
+    random = np.random.default_rng(0)
+    for drawings in ((), ("wesnoth", "tuxpaint")):
+        training = detector.Training(tmp_path, Look(), "0" * 64)
+        sources = ("flickr8k", "caltech101", "sd15", "gpt4o", *drawings)
+        training.rows = {source: seen(random, source in ("sd15", "gpt4o"), 120) for source in sources}
+        training.lines()
+    assert len(weighed) == 6
+    assert all(made == pytest.approx(people) == pytest.approx(1) for made, people in weighed)
+
+
+def test_what_was_seen_is_kept_whole_and_for_one_tower(
+    archives: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    training = detector.Training(tmp_path / "work", Look(), "0" * 64)
+
+    def torn(handle: io.BufferedWriter, **arrays: object) -> None:
+        handle.write(b"half")
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(np, "savez", torn)
+        with pytest.raises(KeyboardInterrupt):
+            training._of("gpt4o", {Part.TRAIN: 2})
+    rows = training._of("gpt4o", {Part.TRAIN: 2})
+    assert rows.views.shape == (2, 2, 3)
+    again = training._of("gpt4o", {Part.TRAIN: 9})
+    assert again.views.tolist() == rows.views.tolist(), "read, not taken anew"
+    other = detector.Training(tmp_path / "work", Look(), "1" * 64)
+    assert len(other._of("gpt4o", {Part.TRAIN: 1}).views) == 1, "another tower of that name sees for itself"
+
+
+def test_answers_are_as_sure_as_there_are_files() -> None:
+    line = Line(np.ones(1, np.float32), 0, 1, 0, ai_from=1, not_to=-1)
+    margins = np.array([2.0, 2, 2, 2, 0, 0, 0, -2])
+    wide, narrow = (answers(line, margins, files) for files in (2, 8))
+    assert wide["likely_ai"] == {"share": 0.5, "low": 0.0945, "high": 0.9055}, "Wilson's, of one of two"
+    assert narrow["likely_ai"]["share"] == 0.5
+    assert narrow["likely_ai"]["low"] > 0.2
+    assert narrow["likely_not_ai"]["share"] == 0.125
 
 
 def test_an_autoencoder_gives_back_another_picture_of_the_same() -> None:

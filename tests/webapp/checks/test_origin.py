@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from django.test import Client
 from django.urls import reverse
 
-from provenance.detection.detector import DETECTOR, Band, Crop, Detection
+from provenance.detection.detector import DETECTOR, MODEL, Band, Crop, Detection, Detector
 from provenance.detection.views import Box
+from provenance.models import store
 from provenance.models.errors import ModelMissing
-from tests.webapp.checks.conftest import Submit, flat, sample
+from tests.webapp.checks.conftest import Submit, flat, png, sample
 from tests.webapp.conftest import Cast
 from webapp.checks.models import Check, Evidence, Outcome, Verdict
 from webapp.checks.origin import NOT_AT_HAND, paint_heat
@@ -19,12 +22,14 @@ from webapp.checks.services import check_delete
 
 pytestmark = pytest.mark.django_db
 
+CROPS = [Crop(Box(0, 0, 1, 1), 4.0), Crop(Box(0, 0, 0.5, 0.5), 5.0)]
+
 
 def origin(check: Check) -> Evidence:
     return check.evidence.get(kind="origin")
 
 
-def test_it_works(check_now: Submit, cast: Cast, client: Client) -> None:
+def test_it_works(check_now: Submit, client: Client) -> None:
     check = check_now(sample("rocket"))
     evidence = origin(check)
     assert evidence.outcome == Outcome.NEUTRAL, "it says nothing of registration"
@@ -38,30 +43,51 @@ def test_it_works(check_now: Submit, cast: Cast, client: Client) -> None:
     (stored,) = [item for item in receipt(check)["evidence"] if item["kind"] == "origin"]
     assert stored["figures"] == data
 
-    heat = reverse("checks:heat", args=[check.pk])
-    page = reverse("checks:detail", args=[check.pk])
-    assert client.get(heat).status_code == 404, "whoever has only the link sees no picture"
-    assert heat not in client.get(page).content.decode()
-    client.force_login(cast.owner)
-    shown = client.get(heat)
-    assert (shown.status_code, shown["Content-Type"]) == (200, "image/jpeg")
-    words = client.get(page).content.decode()
-    assert heat in words
-    assert "Made by AI?" in words
-    assert "never alone a reason to accuse anybody" in words
+    page = client.get(reverse("checks:detail", args=[check.pk])).content.decode()
+    card = page[page.index("Made by AI?") :]
+    assert card.index("never alone a reason to accuse anybody") < card.index("<details>"), "not folded away"
+    assert "made" not in data["asked_error"], "nothing is promised of generators not seen"
+    assert set(data["measured"]) == set(data["generators"])
+    found = data["measured"]["gpt4o"]["likely_not_ai"]
+    assert 0 < found["low"] < found["share"] < found["high"] < 1
+    shown = f"{100 * found['share']:.1f} % ({100 * found['low']:.1f}–{100 * found['high']:.1f}) wrongly"
+    assert shown in card
+    assert "Tested on" not in card
+    assert "tested by leaving each out" in card
+    crop = data["crops"][0]
+    assert "probability" not in crop, "probabilities are calibrated on whole pictures only"
+    assert data["margin"] == pytest.approx(np.mean([crop["margin"] for crop in data["crops"]]), abs=1e-3)
+
+
+def test_the_heat_is_seen_by_whoever_sees_the_picture(
+    check_now: Submit, cast: Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(DETECTOR, "detect", lambda pixels: Detection(Band.LIKELY_AI, 0.99, 4.5, CROPS))
+    check = check_now(sample("rocket"), owner=cast.owner, organisation=cast.organisation)
+    heat, page = (reverse(f"checks:{name}", args=[check.pk]) for name in ("heat", "detail"))
+    for who in ("owner", "colleague", "viewer", "reviewer", "outsider", "anonymous"):
+        shown = cast.client(who).get(heat)
+        may = who not in ("outsider", "anonymous")
+        assert (shown.status_code, shown["Content-Type"] == "image/jpeg") == ((200, True) if may else (404, False)), who
+        assert (heat in cast.client(who).get(page).content.decode()) == may, who
     check_delete(check=check, actor=cast.owner)
-    assert client.get(heat).status_code == 404
+    assert cast.client("owner").get(heat).status_code == 404
 
 
 @pytest.mark.parametrize("band", list(Band))
-def test_no_answer_changes_the_verdict(check_now: Submit, monkeypatch: pytest.MonkeyPatch, band: Band) -> None:
-    crops = [Crop(Box(0, 0, 1, 1), 4.0), Crop(Box(0, 0, 0.5, 0.5), 5.0)]
-    monkeypatch.setattr(DETECTOR, "detect", lambda pixels: Detection(band, 0.999999, 4.5, crops))
+def test_no_answer_changes_the_verdict(
+    check_now: Submit, cast: Cast, monkeypatch: pytest.MonkeyPatch, band: Band
+) -> None:
+    monkeypatch.setattr(DETECTOR, "detect", lambda pixels: Detection(band, 0.999999, 4.5, CROPS))
     check = check_now(sample("rocket"))
     assert check.verdict == Verdict.NOT_FOUND
     evidence = origin(check)
     assert (evidence.outcome, evidence.data["band"]) == (Outcome.NEUTRAL, band)
     assert evidence.data["probability"] <= 0.9999, "nothing is certain"
+    heat = cast.client("owner").get(reverse("checks:heat", args=[check.pk]))
+    assert heat.status_code == (200 if band == Band.LIKELY_AI else 404), "no map that accuses without an answer"
+    if band == Band.LIKELY_NOT_AI:
+        assert "Another generator may have made it" in evidence.summary
     if band == Band.LIKELY_AI:
         assert "no ground to accuse" in evidence.summary
 
@@ -73,22 +99,41 @@ def test_a_small_picture_is_not_judged(check_now: Submit, client: Client, cast: 
     assert "too small to tell" in client.get(reverse("checks:detail", args=[check.pk])).content.decode()
 
 
-def test_a_missing_model_is_named_and_the_check_goes_on(check_now: Submit, monkeypatch: pytest.MonkeyPatch) -> None:
-    def absent(pixels: object) -> Detection:
-        raise ModelMissing("ai-detector is not here.", name="ai-detector", command=None)
-
-    monkeypatch.setattr(DETECTOR, "detect", absent)
-    check = check_now(sample("rocket"))
+def test_a_long_narrow_picture_is_not_judged_and_the_check_goes_on(check_now: Submit) -> None:
+    ribbon = np.tile(np.random.default_rng(0).integers(0, 256, (100, 500, 3), dtype=np.uint8), (1, 27, 1))
+    check = check_now(png(ribbon))
     assert check.verdict == Verdict.NOT_FOUND
-    assert origin(check).data["reason"] == NOT_AT_HAND
-    assert "ai-detector is not here" in origin(check).summary
+    assert origin(check).data["reason"] == "long"
+    assert "too long and narrow" in origin(check).summary
+
+
+@pytest.mark.parametrize("file", [sample("rocket"), flat()], ids=["picture", "nothing to judge"])
+def test_without_the_model_the_check_goes_on_and_tells_nothing_of_the_machine(
+    check_now: Submit, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, file: bytes
+) -> None:
+    path = store.path
+
+    def absent(name: str) -> Path:
+        if name == MODEL:
+            raise ModelMissing(f"/srv/secret/{name} is not there.", name=name, command=None)
+        return path(name)
+
+    monkeypatch.setattr(store, "path", absent)
+    monkeypatch.setattr("webapp.checks.origin.DETECTOR", Detector())
+    check = check_now(file)
+    evidence = origin(check)
+    assert evidence.data["reason"] == evidence.version == NOT_AT_HAND
+    assert "is not at hand" in evidence.summary
+    assert "/srv/secret" not in str(receipt(check))
+    assert f"/srv/secret/{MODEL}" in caplog.text
 
 
 def test_the_heat_is_in_colour_where_a_part_stands_out() -> None:
     pixels = np.full((90, 120, 3), 120, np.uint8)
     crops = [Crop(Box(0, 0, 0.4, 0.4), 3.0), Crop(Box(0.6, 0.6, 0.4, 0.4), -3.0)]
-    painted = paint_heat(pixels, Detection(Band.CANNOT_TELL, 0.5, 0.0, crops)).astype(int)
+    painted = paint_heat(pixels, Detection(Band.LIKELY_AI, 0.9, 0.0, crops)).astype(int)
     assert painted[10, 10, 0] - painted[10, 10, 2] > 60
     assert np.ptp(painted[80, 110]) <= 1
-    even = paint_heat(pixels, Detection(Band.CANNOT_TELL, 0.5, 1.0, [Crop(Box(0, 0, 1, 1), 1.0)]))
-    assert np.ptp(even) <= 1
+    fainter = [Crop(crop.box, crop.margin / 30) for crop in crops]
+    faint = paint_heat(pixels, Detection(Band.LIKELY_AI, 0.9, 0.0, fainter)).astype(int)
+    assert 0 < faint[10, 10, 0] - faint[10, 10, 2] < 20, "a small difference has a faint colour"
