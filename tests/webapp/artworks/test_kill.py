@@ -65,7 +65,7 @@ class Scene:
             "DJANGO_SETTINGS_MODULE": "tests.worker_settings",
             "TEST_DATABASE": str(connection.settings_dict["NAME"]),
             "TEST_MEDIA": str(site.MEDIA_ROOT),
-            "JOB_LEASE_SECONDS": "2",
+            "JOB_LEASE_SECONDS": "4",
             "ARTWORK_CHECKPOINT_SECONDS": str(checkpoint_seconds),
             "OMP_NUM_THREADS": "1",
         }

@@ -36,12 +36,13 @@ def test_it_works(cast: Cast) -> None:
     assert (check.sha256, check.byte_size) == (sha256_of(data), len(data))
     assert files.read(Area.CHECKS, check.file_key) == data
     assert check.job.watched_by_link
-    assert [key for key, _label in check.job.steps][:6] == [
+    assert [key for key, _label in check.job.steps][:7] == [
         "received",
         "decode",
         "exact",
         "fingerprints",
         "candidates",
+        "deephash",
         "verification",
     ]
     assert check.job.steps[-1][0] == "verdict"
