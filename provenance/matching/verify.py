@@ -113,7 +113,7 @@ class PairModel:
         genuine_pairs: held-out copies.
         genuine_verified: how many of them were verified.
         framed_pairs: held-out pairs of different pictures drawn into one frame each.
-        framed_verified: how many of them were verified.
+        framed_verified, framed_partial: how many of them were verified, and how many got the weaker answer.
     """
 
     centre: F64
@@ -127,6 +127,7 @@ class PairModel:
     genuine_verified: int
     framed_pairs: int
     framed_verified: int
+    framed_partial: int
 
     def probability(self, figures: npt.NDArray[np.floating]) -> float:
         """Return the probability, 0..1, that a pair with these figures ``[len(FIGURES)]`` is a copy, if copies and
@@ -180,6 +181,7 @@ def model_from(stored: dict[str, Any]) -> PairModel:
         genuine_verified=held_out["genuine_verified"],
         framed_pairs=held_out["framed_pairs"],
         framed_verified=held_out["framed_verified"],
+        framed_partial=held_out["framed_partial"],
     )
 
 

@@ -183,6 +183,7 @@ _NOTHING = {
     "genuine_verified": 0,
     "framed_pairs": 1,
     "framed_verified": 1,
+    "framed_partial": 0,
 }
 
 

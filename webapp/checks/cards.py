@@ -191,16 +191,16 @@ def _candidates(data: dict[str, Any]) -> Content:
                 )
                 % found
                 if bits
-                else ngettext("%(n)d work that is %(like)s", "%(n)d works that are %(like)s", data["found"])
+                else ngettext("%(n)d work %(like)s or more", "%(n)d works %(like)s or more", data["found"])
                 % {"n": data["found"], "like": _like(data["candidate_radius"])}
             )
-            + ("" if data["found_is_all"] else _(" or more")),
+            + ("" if data["found_is_all"] else _(", and perhaps others")),
         )
     ]
     if data["listed"]:
         facts.append((_("Nearest"), _nearness(data["listed"][0], bits)))
-    near = _("%(n)d bits") % {"n": data["near_radius"]} if bits else _like(data["near_radius"])
-    within = _("%(n)d bits") % {"n": figures["distance"]} if bits else _like(figures["distance"])
+    near = _bits(data["near_radius"]) if bits else _like(data["near_radius"])
+    within = _bits(figures["distance"]) if bits else _like(figures["distance"])
     facts += [
         (_("Counts as near"), f"{near} ({data['near_radius_source']})"),
         (
@@ -231,7 +231,10 @@ def _candidates(data: dict[str, Any]) -> Content:
 
 def _nearness(near: dict[str, Any], bits: bool) -> str:
     if bits:
-        return _("%(n)d bits away (your picture %(variant)s)") % {"n": near["distance"], "variant": near["variant"]}
+        return _("%(bits)s away (your picture read %(variant)s)") % {
+            "bits": _bits(near["distance"]),
+            "variant": near["variant"],
+        }
     return f"{_like(near['distance'])} ({_QUERY_VIEWS.get(near['variant'], near['variant'])})"
 
 
@@ -241,6 +244,10 @@ _QUERY_VIEWS = {
     "without its border": gettext_lazy("your picture without its border"),
     "smoothed": gettext_lazy("your picture, smoothed"),
 }
+
+
+def _bits(count: int) -> str:
+    return ngettext("%(n)d bit", "%(n)d bits", count) % {"n": count}
 
 
 def _like(distance: int) -> str:

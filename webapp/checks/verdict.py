@@ -150,9 +150,11 @@ def _not_found_words(registry_size: int) -> str:
     if not registry_size:
         return _("This registry is empty, so nothing can be found in it yet.")
     return ngettext(
-        "This picture is not in this registry of %(n)d work. It may be registered elsewhere, or not at all; "
+        "Nothing in this registry of %(n)d work matches this picture. It may have been altered beyond what we find, "
+        "be registered elsewhere, or not at all; "
         "that it is free to use does not follow.",
-        "This picture is not in this registry of %(n)d works. It may be registered elsewhere, or not at all; "
+        "Nothing in this registry of %(n)d works matches this picture. It may have been altered beyond what we find, "
+        "be registered elsewhere, or not at all; "
         "that it is free to use does not follow.",
         registry_size,
     ) % {"n": registry_size}

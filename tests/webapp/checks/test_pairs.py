@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from provenance.matching.verify import PairKind
+from provenance.matching.verify import PairKind, PairVerdict
 from webapp.checks.pairs import REJECTIONS, _explained
 from webapp.reviews.selectors import works_rejected
 
@@ -16,7 +16,8 @@ WORK = uuid.uuid4()
 
 
 def context(kind: PairKind, overlap_query: float) -> Any:
-    verdict = SimpleNamespace(kind=kind, alignment=SimpleNamespace(overlap_query=overlap_query))
+    overlay: Any = SimpleNamespace(alignment=SimpleNamespace(overlap_query=overlap_query))
+    verdict = PairVerdict(kind, 0.99, overlay, [])
     return SimpleNamespace(pairs=[SimpleNamespace(verdict=verdict, work=SimpleNamespace(pk=WORK))])
 
 

@@ -131,7 +131,7 @@ def test_another_picture_is_not_found_here(register: Register, check_now: Submit
         register(name)
     check = check_now(sample("rocket"))
     assert check.verdict == Verdict.NOT_FOUND
-    assert "not in this registry of 3 works" in check.explanation
+    assert "Nothing in this registry of 3 works" in check.explanation
 
 
 def test_an_empty_registry_says_so(check_now: Submit) -> None:

@@ -97,7 +97,7 @@ def test_the_same_file_is_named_before_the_same_pixels() -> None:
 
 def test_not_found_speaks_of_this_registry_only() -> None:
     words = fuse([USABLE], registry_size=30).explanation
-    assert "not in this registry of 30 works" in words
+    assert "Nothing in this registry of 30 works" in words
     assert "not copied" not in words
     assert "is empty" in fuse([USABLE], registry_size=0).explanation
 

@@ -76,7 +76,7 @@ def test_it_works(cast: Cast, pictures: Catalogue) -> None:
     assert DeepCode.objects.filter(algorithm="con-vae-64-v1").count() == 3
     page = client.post(address, {"picture": picture(pixels_of(2))}).content.decode()
     assert Page(page).inline == []
-    assert "Near enough to count as registered" in page
+    assert "Near enough to be a candidate" in page
     assert "none: they are the same" in page
     assert "Reconstruction from 64 numbers" in page
     assert page.index(">2</span>") < page.index(">1</span>"), "the same picture comes first"
