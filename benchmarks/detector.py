@@ -153,7 +153,7 @@ def main() -> None:
     if arguments.folder:
         print(folder_table(detector, arguments.folder, arguments.real))
     else:
-        _measure(detector, kept=arguments.detector is None)
+        _measure(detector, kept=not (arguments.detector or arguments.weights))
 
 
 def _measure(detector: Detector, *, kept: bool) -> None:
@@ -586,7 +586,8 @@ at what the net sees, with the common history, measured after rounding to 8 bits
 
 
 def _bands_table(rows: list[dict[str, Any]]) -> str:
-    lines = ["| machine | pictures of | | probably AI | cannot tell | unlike the AI pictures it knows |", "|---|---|---|---|---|---|"]
+    lines = ["| machine | pictures of | | probably AI | cannot tell | unlike the AI pictures it knows |"]
+    lines.append("|---|---|---|---|---|---|")
     for row in rows:
         line = "the one that judges" if row["line"] == "all" else f"without {SOURCES[row['line']]}"
         lines.append(

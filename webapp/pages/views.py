@@ -166,8 +166,18 @@ def _detector_tables(detector: dict[str, Any]) -> dict[str, Any]:
     return {
         **detector,
         "rows": [{**row, "name": SOURCES[row["generator"]]} for row in detector["rows"]],
-        "bands": [{**row, "name": SOURCES[row["source"]]} for row in detector["bands"]],
+        "bands": [
+            (caption, [{**row, "name": SOURCES[row["source"]], "machine": _machine(row["line"])} for row in rows])
+            for caption, rows in (
+                (_("What is answered, in per cent with 95 % intervals"), detector["bands"]),
+                (_("The same of files as the site gets them, without that history"), detector["native_bands"]),
+            )
+        ],
     }
+
+
+def _machine(line: str) -> str:
+    return _("the one that judges") if line == "all" else _("without %(generator)s") % {"generator": SOURCES[line]}
 
 
 def _curve() -> Path:
