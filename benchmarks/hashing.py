@@ -38,10 +38,10 @@ from provenance.training.apgd import Attack, collide, evade
 RATES = (1e-3, 1e-4, 1e-6)
 _RATE_NAMES = tuple(f"tpr_at_{rate:g}" for rate in RATES)
 PRECISION = 0.9999
-QUERIES = 2 if QUICK else 40
-REGISTRY = 60 if QUICK else 1700
-ATTACKED, ATTACK_ITERATIONS = (2, 3) if QUICK else (12, 100)
-THROUGHPUT = 16 if QUICK else 400
+QUERIES = 1 if QUICK else 40
+REGISTRY = 30 if QUICK else 1700
+ATTACKED, ATTACK_ITERATIONS = (1, 3) if QUICK else (12, 100)
+THROUGHPUT = 12 if QUICK else 400
 PLAIN, HOUSE = "dinohash-house-v1", "dinohash-house-v2"
 EDITS = (*DINOHASH_STACKS, *THORN)
 

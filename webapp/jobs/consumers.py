@@ -56,14 +56,18 @@ class JobConsumer(AsyncJsonWebsocketConsumer):
     async def _tell(self) -> bool:
         """Send the snapshot if it is news; return whether there is more to come."""
         snapshot = await sync_to_async(self._read)()
-        if snapshot is None:
-            await self.close(NOT_FOUND)
-            return False
-        if snapshot["seq"] > self._seq:
-            self._seq = snapshot["seq"]
-            await self.send_json(snapshot)
-        if snapshot["final"]:
-            await self.close(1000)
+        try:
+            if snapshot is None:
+                await self.close(NOT_FOUND)
+                return False
+            if snapshot["seq"] > self._seq:
+                self._seq = snapshot["seq"]
+                await self.send_json(snapshot)
+            if snapshot["final"]:
+                await self.close(1000)
+                return False
+        except OSError:
+            # The browser has gone; that it did is told to disconnect() as well.
             return False
         return True
 
