@@ -229,7 +229,8 @@ def detect(
         out.print_json(json.dumps(rows))
     else:
         for row in rows:
-            shown = "  - " if row["probability"] is None else f"{row['probability']:.2f}"
+            # A figure beside "cannot tell" would be read as an answer; --json has it.
+            shown = "  - " if row["band"] == Band.CANNOT_TELL else f"{row['probability']:.2f}"
             line_of_text = f"{shown}  {row['words']}  {row['file']}"
             out.print(line_of_text, markup=False, highlight=False, soft_wrap=True)
     if failed:
