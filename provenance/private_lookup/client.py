@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache, partial
 from typing import Protocol
 
 import numpy as np
@@ -59,7 +60,7 @@ class Answer:
         missed: chance that a match was missed: 0 where there is at most one; several cancel each other in one of
             65,537 questions.
         seconds: from the question to the answer.
-        query_bytes: sent to the evaluator and to each keyholder.
+        query_bytes: of the question, sent to the evaluator and to each keyholder.
         answer_bytes: sealed shares, of all keyholders together.
     """
 
@@ -73,11 +74,15 @@ class Answer:
     answer_bytes: int
 
 
-@dataclass(frozen=True)
 class Query:
-    """A code, encrypted once. ``who`` is answered for the same query as ``bit`` before."""
+    """A code, encrypted once for each kind of blocks. ``who`` is answered for the same query as ``bit`` before.
 
-    ciphertext: bytes
+    Args:
+        encrypt: encrypts the code for catalogues whose entries have so many slots.
+    """
+
+    def __init__(self, encrypt: Callable[[int], bytes]) -> None:
+        self.ciphertext = cache(encrypt)
 
 
 class Client:
@@ -107,7 +112,7 @@ class Client:
                 f"The catalogue holds codes of {self.agreement.algorithm}, {self.agreement.scheme.code_length} bits;"
                 f" this one is of {code.algorithm}, {code.length} bits."
             )
-        return Query(self._engine.encrypt_query(self._keys, code.bits))
+        return Query(partial(self._engine.encrypt_query, self._keys, code.bits))
 
     def ask(
         self,
@@ -138,7 +143,7 @@ class Client:
             policy=policy,
             manifest=manifest.id,
             reply=reply.public_key().public_bytes_raw().hex(),
-            query=query.ciphertext,
+            query=query.ciphertext(manifest.group),
         )
         asked = read_question(question, self.agreement, {self.identity.name: self.identity.public}).id
         seed, reveals = _agree_on_seed(self.agreement, question, asked, keyholders)

@@ -316,7 +316,7 @@ class Keyholder:
             raise Refused("The question is not about the catalogue's present, checked state.")
         self.agreement.circuit(question.policy)
         self._prove_budget(question)
-        self._engine_of(self.agreement).read_query(question.query)
+        self._engine_of(self.agreement).read_query(question.query, manifest.group)
         query = hashlib.sha256(question.query).hexdigest()
         if question.policy is Policy.WHO and not self._answered_before(question.client, query):
             raise Refused("'who' is answered only after 'bit' was, for the same query of the same client.")
@@ -369,11 +369,15 @@ class Keyholder:
     def _checks(self, session: _Session) -> list[bytes]:
         engine, keys, registry = self._tools()
         if isinstance(session.request, Question):
-            return [engine.check_query(keys, session.request.query, session.seed)]
+            return [engine.check_query(keys, session.request.query, session.seed, registry.manifest.group)]
         ring = self.agreement.scheme.ring
         return [
             engine.check_block(
-                keys, registry.file(block), used=block.slots(ring, alive=False), seed=block_seed(session.seed, block)
+                keys,
+                registry.file(block),
+                used=block.slots(ring, alive=False),
+                seed=block_seed(session.seed, block),
+                group=session.request.group,
             )
             for block in session.blocks
         ]

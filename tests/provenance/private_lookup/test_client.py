@@ -15,6 +15,7 @@ from provenance.private_lookup.client import Query, local_evaluator, offer
 from provenance.private_lookup.errors import BadInput, Refused
 from provenance.private_lookup.parties import Keyholder
 from provenance.private_lookup.registry import Registry
+from provenance.private_lookup.scheme import GROUPED
 from tests.provenance.private_lookup.club import TAU, Club, code_at, random_code
 
 PLANTED = random_code(5)
@@ -46,7 +47,7 @@ def test_bit_says_that_something_matches(
 ) -> None:
     answer = club.ask(query, Policy.BIT, registry, keyholders)
     assert (answer.matches, answer.places, answer.entries) == (True, (), 10)
-    assert answer.query_bytes > len(query.ciphertext)
+    assert answer.query_bytes > len(query.ciphertext(GROUPED))
     assert answer.answer_bytes > 0
 
 
