@@ -108,8 +108,8 @@ def recipe_of(run: str, size: str) -> Recipe:
     if size == "paper":
         return replace(Recipe("paper", steps=120_000, batch=24, rate=1e-4), **_CHANGES[run])
     if run == "weight-0":
-        return replace(Recipe("small", steps=10_000, batch=8, rate=1e-3, decay=True), **_CHANGES[run])
-    start = Recipe("small", steps=3000, batch=16, rate=5e-4, ramp=300, start="weight-0", decay=True)
+        return replace(Recipe("small", steps=12_000, batch=4, rate=3e-3, decay=True), **_CHANGES[run])
+    start = Recipe("small", steps=3000, batch=8, rate=1e-3, ramp=300, start="weight-0", decay=True)
     return replace(start, **_CHANGES[run])
 
 

@@ -47,7 +47,7 @@ PROFILES = {
     "paper": Profile(256, UNetConfig(), ResNetConfig()),
     "small": Profile(
         32,
-        UNetConfig(16, (1, 1, 2), blocks=1, attention=(4,), head=16, groups=8, dropout=0.0),
+        UNetConfig(16, (1, 1, 2), blocks=1, attention=(4,), head=16, groups=2, dropout=0.0),
         ResNetConfig(16, small=True),
     ),
 }
