@@ -20,6 +20,7 @@ from provenance.private_lookup.circuit import Policy
 from provenance.private_lookup.engine import Engine, JointKeys
 from provenance.private_lookup.errors import BadInput, Refused
 from provenance.private_lookup.identity import Identity, Message, PublicIdentity, read_signed, unseal
+from provenance.private_lookup.index import Answer
 from provenance.private_lookup.question import evaluate, joint_seed, read_question, write_question
 from provenance.private_lookup.registry import Registry
 
@@ -45,32 +46,6 @@ class AnsweringKeyholder(Protocol):
 
 # What evaluates: the signed question and the joint seed go in, one ciphertext for each block comes out.
 Evaluator = Callable[[bytes, bytes], Sequence[bytes]]
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What was learnt, and what it took.
-
-    Attributes:
-        policy: what was asked.
-        matches: whether anything matches.
-        places: for ``who``, block and slot of each entry that does; for ``bit``, nothing.
-        entries: how many entries were asked about.
-        missed: chance that a match was missed: 0 where there is at most one; several cancel each other in one of
-            65,537 questions.
-        seconds: from the question to the answer.
-        query_bytes: sent to the evaluator and to each keyholder.
-        answer_bytes: sealed shares, of all keyholders together.
-    """
-
-    policy: Policy
-    matches: bool
-    places: tuple[tuple[int, int], ...]
-    entries: int
-    missed: float
-    seconds: float
-    query_bytes: int
-    answer_bytes: int
 
 
 @dataclass(frozen=True)
@@ -130,7 +105,7 @@ class Client:
         began = time.perf_counter()
         manifest = registry.manifest
         if not manifest.blocks:
-            return Answer(policy, False, (), 0, 0.0, time.perf_counter() - began, 0, 0)
+            return Answer(policy, False, (), 0, 0.0, time.perf_counter() - began, 0, 0, manifest.id)
         reply = X25519PrivateKey.generate()
         question = write_question(
             self.identity,
@@ -165,11 +140,50 @@ class Client:
             matches,
             tuple(places),
             manifest.entries,
+            # Several matches cancel each other in one of 65,537 questions.
             0.0 if policy is Policy.WHO or matches else 1 / 65537,
             time.perf_counter() - began,
-            len(question),
+            len(question) * (1 + len(keyholders)),
             sum(len(answer) for answer in answers),
+            manifest.id,
         )
+
+
+class EncryptedIndex:
+    """A catalogue that is encrypted under a joint key, as :class:`index.PrivateIndex`.
+
+    Args:
+        client: asks.
+        registry: the catalogue; its manifest is enough where another machine evaluates.
+        evaluator: see :func:`local_evaluator`.
+        keyholders: all of them, in the agreement's order.
+    """
+
+    def __init__(
+        self, client: Client, registry: Registry, evaluator: Evaluator, keyholders: Sequence[AnsweringKeyholder]
+    ) -> None:
+        self._client = client
+        self._registry = registry
+        self._evaluator = evaluator
+        self._keyholders = keyholders
+
+    @property
+    def agreement(self) -> Agreement:
+        """Whose keys."""
+        return self._client.agreement
+
+    @property
+    def entries(self) -> int:
+        """How many entries the state has that is asked about."""
+        return self._registry.manifest.entries
+
+    def ask(self, code: HashCode, *, who: bool = False) -> Answer:
+        """See :meth:`index.PrivateIndex.ask`."""
+        query = self._client.encrypt(code)
+        answer = self._client.ask(query, Policy.BIT, self._registry, self._evaluator, self._keyholders)
+        if who and answer.matches:
+            answer = self._client.ask(query, Policy.WHO, self._registry, self._evaluator, self._keyholders)
+        return answer
 
 
 def local_evaluator(
