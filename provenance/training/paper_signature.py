@@ -39,7 +39,7 @@ from torch.nn import functional
 from provenance.detection.calibration import auc
 from provenance.images.quality import DATA_RANGE
 from provenance.models.errors import ModelMissing
-from provenance.models.signature_nets import ResNet34, UNet
+from provenance.models.paper_signature_nets import ResNet34, UNet
 from provenance.training.pictures import DataMissing, Part
 from provenance.training.signature_pictures import U8, Squares, cifar, folder, photographs
 from provenance.training.signature_views import seen

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from provenance.models.checkpoints import fill, read_tensors
 from provenance.models.errors import ModelCorrupt
-from provenance.models.signature_nets import ResNet34, ResNetConfig, UNet, UNetConfig
+from provenance.models.paper_signature_nets import ResNet34, ResNetConfig, UNet, UNetConfig
 
 U8 = npt.NDArray[np.uint8]
 F64 = npt.NDArray[np.float64]

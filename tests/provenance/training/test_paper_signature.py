@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from provenance.models.errors import ModelMissing
-from provenance.models.signature_nets import ResNetConfig, UNetConfig
+from provenance.models.paper_signature_nets import ResNetConfig, UNetConfig
 from provenance.training import paper_signature as recipe
 from provenance.training.paper_signature import Recipe, Training, recipe_of
 from provenance.training.pictures import DataMissing, Part

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from provenance.models.signature_nets import ResNet34, ResNetConfig, UNet, UNetConfig
+from provenance.models.paper_signature_nets import ResNet34, ResNetConfig, UNet, UNetConfig
 from provenance.models.torch_runtime import prepare
 
 TINY = UNetConfig(8, (1, 2), blocks=1, attention=(2,), head=8, groups=4, dropout=0.0)

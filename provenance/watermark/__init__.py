@@ -1,1 +1,0 @@
-"""Signatures that lie in the pixels of a picture and are read back from them."""
