@@ -6,7 +6,7 @@ import json
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -32,6 +32,8 @@ from provenance.private_lookup.parties import Keyholder
 from provenance.private_lookup.registry import Registry
 from provenance.private_lookup.scheme import CODE_LENGTHS, MAX_TAU, MOST_FALSE_HITS, largest_tau, scheme_for
 from provenance.private_lookup.service import RemoteKeyholder, serve
+from provenance.private_lookup.work import LocalWorkers
+from provenance.private_lookup.work_ray import RayWorkers
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="The engine of private catalogues.")
 keyholders = typer.Typer(no_args_is_help=True, add_completion=False, help="Keep a share of a private catalogue's key.")
@@ -49,6 +51,10 @@ KeysOption = Annotated[Path, typer.Option("--keys", help="Folder of the joint ke
 IdentityOption = Annotated[Path, typer.Option("--identity", help="Folder that 'catalogue identity' made.")]
 CatalogueArgument = Annotated[Path, typer.Argument(help="The catalogue's folder.")]
 SocketsOption = Annotated[list[Path], typer.Option("--keyholder", help="A keyholder's socket; all, in their order.")]
+MemoryOption = Annotated[
+    float | None, typer.Option("--memory", min=1, help="GiB that the engines may use; what fits of the catalogue stays.")
+]
+CoresOption = Annotated[int | None, typer.Option("--cores", min=1, help="Processors to keep busy; all by default.")]
 PassphraseOption = Annotated[
     str | None,
     typer.Option(
@@ -144,10 +150,13 @@ def serve_keyholder(
         int | None,
         typer.Option(min=1, help="Compute only so many blocks again, chosen at random, before a share is given."),
     ] = None,
+    cores: CoresOption = None,
+    memory: MemoryOption = None,
     passphrase: PassphraseOption = None,
 ) -> None:
     """Check questions, and answer with shares, until Ctrl-C."""
-    opened = Keyholder(folder, _passphrase(passphrase), registry=catalogue, recomputed=recomputed)
+    limits = Limits(memory=_bytes(memory), threads=cores or _usable_cores())
+    opened = Keyholder(folder, _passphrase(passphrase), registry=catalogue, recomputed=recomputed, limits=limits)
     with _problems_as_sentences(), opened as keyholder:
         _line(f"{keyholder.identity.name} answers at {at}.")
         serve(keyholder, at)
@@ -291,6 +300,11 @@ def ask(
     identity: IdentityOption,
     keyholder: SocketsOption,
     who: Annotated[bool, typer.Option("--who", help="After a hit, ask which entries match.")] = False,
+    cores: CoresOption = None,
+    memory: MemoryOption = None,
+    ray: Annotated[
+        str | None, typer.Option("--ray", help="Evaluate on the nodes of the Ray cluster at this address.")
+    ] = None,
     passphrase: PassphraseOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -302,8 +316,11 @@ def ask(
         registry = Registry(catalogue, agreed)
         joint = read_keys(keys, agreed)
         parties = [RemoteKeyholder(path) for path in keyholder]
-        with _engine(agreed) as running:
-            evaluator = local_evaluator(registry, joint, running, {client.name: client.public})
+        with ExitStack() as stack:
+            workers = _workers(agreed, cores, memory)
+            running = stack.enter_context(workers).engine
+            spread = stack.enter_context(_ray(agreed, ray)) if ray else workers
+            evaluator = local_evaluator(registry, joint, spread, {client.name: client.public})
             index: PrivateIndex = EncryptedIndex(Client(client, agreed, joint, running), registry, evaluator, parties)
             answer = index.ask(code, who=who)
     said: dict[str, Any] = {
@@ -396,8 +413,31 @@ def _passphrase(given: str | None, *, new: bool = False) -> str:
 
 
 def _engine(agreement: Agreement) -> Engine:
-    limits = Limits(threads=int(os.environ.get("OMP_NUM_THREADS") or 1))
+    limits = Limits(threads=_usable_cores())
     return Engine(agreement.scheme, len(agreement.parties), agreement.digest, limits)
+
+
+def _workers(agreement: Agreement, cores: int | None, memory: float | None) -> LocalWorkers:
+    parties, digest = len(agreement.parties), agreement.digest
+    return LocalWorkers(agreement.scheme, parties, digest, cores=cores or _usable_cores(), memory=_bytes(memory))
+
+
+@contextmanager
+def _ray(agreement: Agreement, address: str) -> Iterator[RayWorkers]:
+    workers = RayWorkers(address, agreement.scheme, len(agreement.parties), agreement.digest)
+    try:
+        yield workers
+    finally:
+        workers.close()
+
+
+def _usable_cores() -> int:
+    """Return what OMP_NUM_THREADS says, as for everything else that counts, or all that this process may use."""
+    return int(os.environ.get("OMP_NUM_THREADS") or len(os.sched_getaffinity(0)))
+
+
+def _bytes(gibibytes: float | None) -> int | None:
+    return None if gibibytes is None else int(gibibytes * (1 << 30))
 
 
 @contextmanager
