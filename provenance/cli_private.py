@@ -52,7 +52,7 @@ IdentityOption = Annotated[Path, typer.Option("--identity", help="Folder that 'c
 CatalogueArgument = Annotated[Path, typer.Argument(help="The catalogue's folder.")]
 SocketsOption = Annotated[list[Path], typer.Option("--keyholder", help="A keyholder's socket; all, in their order.")]
 MemoryOption = Annotated[
-    float | None, typer.Option("--memory", min=1, help="GiB that the engines may use; what fits of the catalogue stays.")
+    float | None, typer.Option("--memory", min=1, help="GiB that engines may use, for blocks too.")
 ]
 CoresOption = Annotated[int | None, typer.Option("--cores", min=1, help="Processors to keep busy; all by default.")]
 PassphraseOption = Annotated[
