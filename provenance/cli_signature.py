@@ -159,10 +159,11 @@ def read(
             readings = look(pixels)
             reading, fitting = _vouched(readings, key, records)
             if reading is None or fitting is None:
-                found, bearing = _other(readings, {one.number for one in records}), {}
+                found = _other(readings, {one.number for one in records})
+                answer = {"verdict": str(found), "words": _WORDS[found]}
             else:
-                found, bearing = _bearing(pixels, fitting)
-            answer = {"verdict": str(found), "words": _WORDS[found], **bearing}
+                found, figures = _bearing(pixels, fitting)
+                answer = {"verdict": str(found), "words": _WORDS[found], **figures}
     if reading is not None:
         answer |= {
             "number": reading.payload.number,

@@ -12,6 +12,7 @@ urlpatterns = [
     path("catalogues/", include("webapp.catalogues.urls")),
     path("catalogues/", include("webapp.deephash.urls")),
     path("works/", include("webapp.registry.urls")),
+    path("", include("webapp.signatures.urls")),
     path("api/", include("webapp.api.urls")),
     path("reviews/", include("webapp.reviews.urls")),
     path("accounts/", include("allauth.urls")),

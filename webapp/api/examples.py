@@ -39,7 +39,9 @@ _CHECK_STEPS = {
     "exact": "Looking for the same file",
     "fingerprints": "Taking fingerprints",
     "candidates": "Searching for look-alikes",
+    "signature": "Looking for a signature",
     "verification": "Comparing side by side",
+    "weighing": "Holding the signature against its record",
     "origin": "Asking whether AI made it",
     "verdict": "Weighing the evidence",
 }
@@ -126,7 +128,7 @@ _EXPLANATION = (
     "This picture shows the work “Harbour at dawn” (registered by The Archive): laid over each other they agree, and"
     " 83% of the registered picture is in it."
 )
-_ALGORITHMS = {"file": "sha256", "fingerprint pdq": "pdq-v1", "verification": "verify-v2", "verdict": "verdict-v1"}
+_ALGORITHMS = {"file": "sha256", "fingerprint pdq": "pdq-v1", "verification": "verify-v2", "verdict": "verdict-v2"}
 
 
 def _file(check: dict[str, Any]) -> dict[str, Any]:

@@ -73,6 +73,7 @@ class EvidenceKind(models.TextChoices):
     EXACT = "exact", _("Exact file")
     CANDIDATES = "candidates", _("Look-alikes")
     PAIR = "pair", _("Side-by-side verification")
+    SIGNATURE = "signature", _("Signature")
     ORIGIN = "origin", _("Made by AI?")
     REVIEW = "review", _("Reviewers")
 
