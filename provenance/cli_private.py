@@ -311,7 +311,7 @@ def ask(
         "places": [list(place) for place in answer.places],
         "entries": answer.entries,
         "tau": agreed.tau,
-        "bits": agreed.scheme.code_length,
+        "bits": agreed.code_length,
         "expected_false_hits": _expected(agreed, answer.entries),
         "missed": answer.missed,
         "seconds": round(answer.seconds, 2),
@@ -359,7 +359,7 @@ def _expected(agreement: Agreement, entries: int) -> dict[str, float]:
 def _chance_words(agreement: Agreement, entries: int) -> str:
     expected = _expected(agreement, entries)
     words = (
-        f"At {entries:,} entries and {agreement.tau} of {agreement.scheme.code_length} bits, {expected['measured']:.1e}"
+        f"At {entries:,} entries and {agreement.tau} of {agreement.code_length} bits, {expected['measured']:.1e}"
         f" match another picture by chance, measured (at most {expected['upper_bound']:.1e}, 95 % bound)."
     )
     if expected["measured"] > MOST_FALSE_HITS:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 
 from provenance.private_lookup.errors import SchemeError
 
@@ -87,6 +88,18 @@ SCHEMES: dict[str, Scheme] = {
     for make in (_secure, _toy)
     for scheme in (make(length, depth) for length, depth in _DEPTHS.items())
 }
+
+
+class Mode(StrEnum):
+    """How a catalogue is kept: encrypted under a joint key, or in shares on three servers."""
+
+    ENCRYPTED = "encrypted"
+    SHARES = "shares"
+
+
+# Shares have no parameters but the length of a code.
+SHARES: dict[str, int] = {f"shares-v1-{length}": length for length in CODE_LENGTHS}
+SHARE_SERVERS = 3
 
 
 def scheme(name: str) -> Scheme:
