@@ -125,6 +125,18 @@ def scheme_for(code_length: int) -> Scheme:
     return SCHEMES[f"bgv-v1-{code_length}"]
 
 
+def shares_for(code_length: int) -> str:
+    """Return the id of shares of codes of so many bits.
+
+    Raises:
+        SchemeError: there is none.
+    """
+    found = {length: name for name, length in SHARES.items()}.get(code_length)
+    if found is None:
+        raise SchemeError(f"Codes of {code_length} bits are not looked up privately. Choose one of {CODE_LENGTHS}.")
+    return found
+
+
 def check_tau(tau: int) -> None:
     """Refuse a threshold that is not offered.
 

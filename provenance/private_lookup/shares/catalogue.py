@@ -211,15 +211,18 @@ class Catalogue:
             raise BadInput(f"{self.folder} has no list of the entries of block {block.id[:12]}.") from problem
         return found
 
+    def names(self) -> list[str]:
+        """Return the ids of all entries, deleted ones too. Raises BadInput where they are not here."""
+        return [name for block in self.manifest.blocks for name in self.ids(block)]
+
     def append(self, entries: Sequence[tuple[str, bytes]], holder: Identity) -> Manifest:
         """Share out entries and add them: ids, and packed codes of ``code_length / 8`` bytes.
 
         Raises:
             BadInput: a code has another length, or an id is there already.
         """
-        known = {name for block in self.manifest.blocks for name in self.ids(block)}
         names = [name for name, _code in entries]
-        if len(set(names)) != len(names) or known.intersection(names):
+        if len(set(names)) != len(names) or set(names).intersection(self.names()):
             raise BadInput("An entry is there already. Delete it and make its block anew first.")
         made = [self._share_out(entries[start : start + MOST_ROWS]) for start in range(0, len(entries), MOST_ROWS)]
         return self._publish([*self.manifest.blocks, *made], holder)

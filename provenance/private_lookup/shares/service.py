@@ -11,16 +11,17 @@ import socket
 import ssl
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Self
 
 from provenance.private_lookup import calls, frames, tls
 from provenance.private_lookup.agreement import Agreement
 from provenance.private_lookup.errors import BadInput, KeyholderUnreachable, PrivateLookupError, Refused
-from provenance.private_lookup.identity import Identity, PublicIdentity, read_signed
+from provenance.private_lookup.identity import Identity, read_signed
 from provenance.private_lookup.scheme import SHARE_SERVERS
 from provenance.private_lookup.shares.shareholder import Shareholder
 
@@ -29,6 +30,7 @@ _SECONDS_TO_SPEAK = 30.0
 _SECONDS_TO_ANSWER = 600.0
 # How long the others are waited for that say why, once one has said that it cannot.
 _SECONDS_TO_EXPLAIN = 2.0
+_SECONDS_TO_LOOK_AGAIN = 0.2
 _MOST_CONNECTIONS = 64
 _MOST_REQUEST, _MOST_STEP = 1 << 22, 1 << 28
 
@@ -50,6 +52,24 @@ class _Connection:
         """From now on wait so long for whatever comes next."""
         self._wrapped.settimeout(seconds)
 
+    def ended(self) -> bool:
+        """Whether the other, who has nothing to say on this connection, has closed it."""
+        before = self._wrapped.gettimeout()
+        self._wrapped.settimeout(0)
+        try:
+            return not self._wrapped.recv(1)
+        except ssl.SSLWantReadError:
+            return False
+        except OSError:
+            return True
+        finally:
+            self._wrapped.settimeout(before)
+
+    def abort(self) -> None:
+        """End it for whoever waits for it."""
+        with suppress(OSError):
+            socket.socket.shutdown(self._wrapped, socket.SHUT_RDWR)
+
     def close(self) -> None:
         """Close both."""
         with suppress(OSError):
@@ -58,19 +78,38 @@ class _Connection:
 
 
 class _Neighbours:
-    """The two connections of one computation, as :class:`computation.Link`."""
+    """The two connections of one computation, as :class:`computation.Link`.
+
+    All three send before they receive, more than a connection takes in at once; so sending has a thread of its own.
+    """
 
     def __init__(self, before: _Connection, after: _Connection, names: tuple[str, str]) -> None:
         self._before = before
         self._after = after
         self._names = names
+        self._sender = ThreadPoolExecutor(1)
+        self._sent: deque[Future[None]] = deque()
 
     def send(self, data: bytes) -> None:
         """Send to the server before."""
+        while self._sent and self._sent[0].done():
+            self._sent.popleft().result()
+        self._sent.append(self._sender.submit(self._send, frames.pack({}, [data])))
+
+    def finish(self) -> None:
+        """Wait until everything is sent."""
+        while self._sent:
+            self._sent.popleft().result()
+
+    def close(self) -> None:
+        """End, whatever is still to be sent."""
+        self._sender.shutdown(wait=False, cancel_futures=True)
+
+    def _send(self, frame: bytes) -> None:
         try:
-            self._before.stream.write(frames.pack({}, [data]))
+            self._before.stream.write(frame)
             self._before.stream.flush()
-        except OSError as problem:
+        except (OSError, ValueError) as problem:
             raise KeyholderUnreachable(f"{self._names[0]} went away in the middle. Ask anew.") from problem
 
     def receive(self, size: int) -> bytes:
@@ -91,17 +130,20 @@ class _Arrivals:
 
     def __init__(self) -> None:
         self._waiting: dict[str, tuple[float, _Connection]] = {}
+        self._refused: dict[str, float] = {}
         self._changed = threading.Condition()
 
     def put(self, session: str, connection: _Connection) -> None:
-        """Keep a connection; what nobody took for long is closed."""
+        """Keep a connection; what nobody takes is closed in the end, and what we refused at once."""
         with self._changed:
-            now = time.monotonic()
-            for name, (since, other) in list(self._waiting.items()):
-                if now - since > _SECONDS_TO_SPEAK or name == session:
-                    other.close()
-                    del self._waiting[name]
-            self._waiting[session] = (now, connection)
+            old = time.monotonic() - _SECONDS_TO_SPEAK
+            for name in [name for name, (since, _other) in self._waiting.items() if since < old or name == session]:
+                self._waiting.pop(name)[1].close()
+            self._refused = {name: since for name, since in self._refused.items() if since > old}
+            if session in self._refused:
+                connection.close()
+                return
+            self._waiting[session] = (time.monotonic(), connection)
             self._changed.notify_all()
 
     def take(self, session: str, seconds: float) -> _Connection | None:
@@ -111,6 +153,13 @@ class _Arrivals:
             found = self._waiting.pop(session, None)
         return found[1] if found else None
 
+    def refuse(self, session: str) -> None:
+        """Take no part in a computation: who waits for us is told by a closed connection, and tells the third."""
+        with self._changed:
+            self._refused[session] = time.monotonic()
+            if session in self._waiting:
+                self._waiting.pop(session)[1].close()
+
 
 class Server:
     """One shareholder at its address.
@@ -118,17 +167,25 @@ class Server:
     Args:
         shareholder: with its state loaded.
         addresses: of all three servers, in the agreement's order.
+        listen: where to answer, if it is not what the others know.
         seconds: how long another server is waited for.
+
+    Raises:
+        BadInput: an address is missing.
     """
 
     def __init__(
-        self, shareholder: Shareholder, addresses: Sequence[Address], seconds: float = _SECONDS_TO_SPEAK
+        self,
+        shareholder: Shareholder,
+        addresses: Sequence[Address],
+        listen: Address | None = None,
+        seconds: float = _SECONDS_TO_SPEAK,
     ) -> None:
         parties = shareholder.agreement.parties
         if len(addresses) != len(parties):
             raise BadInput(f"There are {len(parties)} servers. Give the address of each, in the agreement's order.")
         place = parties.index(shareholder.identity.public)
-        self.address = addresses[place]
+        self.address = listen or addresses[place]
         self._shareholder = shareholder
         self._before, self._after = (parties[(place + step) % SHARE_SERVERS] for step in (-1, 1))
         self._address_before = addresses[place - 1]
@@ -200,28 +257,44 @@ class Server:
             case {"do": "state"}, []:
                 return self._shareholder.state()
             case {"do": "answer"}, [question]:
-                return self._shareholder.answer(question, self._join)
+                return self._shareholder.answer(question, self)
             case {"do": "admit", "attempt": str(attempt)}, [manifest]:
-                return self._shareholder.admit(manifest, attempt, self._join)
+                return self._shareholder.admit(manifest, attempt, self)
         raise BadInput("This is nothing that a shareholder does.")
 
     @contextmanager
-    def _join(self, session: str) -> Iterator[_Neighbours]:
+    def join(self, session: str) -> Iterator[_Neighbours]:
+        """Open what leads to both neighbours; see :class:`shareholder.Neighbourhood`."""
         names = self._before.name, self._after.name
         own = self._shareholder.identity
-        with _Connection(tls.connect(self._address_before, own, self._before, self._seconds)) as before:
-            try:
-                before.stream.write(frames.pack({"do": "join", "session": session}))
-                before.stream.flush()
-            except OSError as problem:
-                raise KeyholderUnreachable(f"{names[0]} went away in the middle. Ask anew.") from problem
-            after = self._arrivals.take(session, self._seconds)
-            if after is None:
-                raise KeyholderUnreachable(
-                    f"{names[1]} did not join within {self._seconds:.0f} s: it refuses, or it is not there."
-                )
-            with after:
-                yield _Neighbours(before, after, names)
+        try:
+            with _Connection(tls.connect(self._address_before, own, self._before, self._seconds)) as before:
+                try:
+                    before.stream.write(frames.pack({"do": "join", "session": session}))
+                    before.stream.flush()
+                except OSError as problem:
+                    raise KeyholderUnreachable(f"{names[0]} went away in the middle. Ask anew.") from problem
+                after = self._wait(session, before)
+                with after, closing(_Neighbours(before, after, names)) as both:
+                    yield both
+                    both.finish()
+        except BaseException:
+            self.refuse(session)
+            raise
+
+    def refuse(self, session: str) -> None:
+        """Take no part in a computation."""
+        self._arrivals.refuse(session)
+
+    def _wait(self, session: str, before: _Connection) -> _Connection:
+        deadline = time.monotonic() + self._seconds
+        while (left := deadline - time.monotonic()) > 0:
+            after = self._arrivals.take(session, min(left, _SECONDS_TO_LOOK_AGAIN))
+            if after is not None:
+                return after
+            if before.ended():
+                raise KeyholderUnreachable(f"{self._before.name} gave up, or went away in the middle. Ask anew.")
+        raise KeyholderUnreachable(f"{self._after.name} did not join within {self._seconds:.0f} s. Ask anew.")
 
 
 @dataclass(frozen=True)
@@ -246,7 +319,7 @@ class RemoteShareholders:
 
     def state(self) -> bytes:
         """Return the manifest that the first server answers about, signed by the holder. Raises what it raises."""
-        return self._ask(0, {"do": "state"}, [])
+        return self._ask(0, {"do": "state"}, [], [])
 
     def answer(self, question: bytes) -> list[bytes]:
         """Have all three answer a question, and return their messages. Raises what one of them raises."""
@@ -265,19 +338,26 @@ class RemoteShareholders:
             read_signed(message, "admit", self.agreement.digest, {party.name: party})
 
     def _all(self, head: Mapping[str, str], part: bytes) -> list[bytes]:
-        pool = ThreadPoolExecutor(SHARE_SERVERS)
-        try:
-            asked = [pool.submit(self._ask, place, head, [part]) for place in range(SHARE_SERVERS)]
-            wait(asked, return_when=FIRST_EXCEPTION)
-            _raise_clearest(asked)
-            return [one.result() for one in asked]
-        finally:
-            # One that still waits for the others has nothing to tell any more.
-            pool.shutdown(wait=False, cancel_futures=True)
+        opened: list[_Connection] = []
+        with ThreadPoolExecutor(SHARE_SERVERS) as pool:
+            try:
+                asked = [pool.submit(self._ask, place, head, [part], opened) for place in range(SHARE_SERVERS)]
+                wait(asked, return_when=FIRST_EXCEPTION)
+                _raise_clearest(asked)
+                return [one.result() for one in asked]
+            finally:
+                # Who still waits for the others has nothing to tell any more.
+                for connection in opened:
+                    connection.abort()
 
-    def _ask(self, place: int, head: Mapping[str, str], parts: Sequence[bytes]) -> bytes:
-        peer: PublicIdentity = self.agreement.parties[place]
-        with _Connection(tls.connect(self.addresses[place], self.identity, peer, self.seconds)) as connection:
+    def _ask(
+        self, place: int, head: Mapping[str, str], parts: Sequence[bytes], opened: list[_Connection]
+    ) -> bytes:
+        peer = self.agreement.parties[place]
+        wrapped = tls.connect(self.addresses[place], self.identity, peer, _SECONDS_TO_SPEAK)
+        with _Connection(wrapped) as connection:
+            opened.append(connection)
+            connection.wait(self.seconds)
             try:
                 return calls.ask(connection.stream, peer.name, dict(head), parts)
             except KeyholderUnreachable as problem:

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
@@ -27,10 +27,17 @@ from provenance.private_lookup.member import Member
 from provenance.private_lookup.scheme import SHARE_SERVERS, Mode
 from provenance.private_lookup.shares.catalogue import MANIFEST, Block, Manifest, open_block, read_manifest
 from provenance.private_lookup.shares.computation import Array, Computation, Link, Pair, margin_bits, packed
-from provenance.private_lookup.shares.question import read_question
+from provenance.private_lookup.shares.question import Question, read_question
 
-# Opens what leads to both neighbours, for one computation, which all three know by the same name.
-Join = Callable[[str], AbstractContextManager[Link]]
+
+class Neighbourhood(Protocol):
+    """What leads to the two other servers. All three know a computation by the same name."""
+
+    def join(self, session: str) -> AbstractContextManager[Link]:
+        """Open both connections for one computation. Raises KeyholderUnreachable."""
+
+    def refuse(self, session: str) -> None:
+        """Take no part in a computation, so that nobody waits for us."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +116,7 @@ class Shareholder(Member):
         """
         return self._present().signed
 
-    def answer(self, data: bytes, join: Join) -> bytes:
+    def answer(self, data: bytes, neighbours: Neighbourhood) -> bytes:
         """Answer a question together with the two others.
 
         Raises:
@@ -119,13 +126,12 @@ class Shareholder(Member):
         """
         agreement = self.agreement
         question = read_question(data, agreement, self.clients(), self.identity)
-        state = self._present()
-        if question.manifest != state.manifest.id:
-            raise Refused("The question is not about the catalogue's present, checked state.")
-        agreement.prove_allowed(question.policy)
-        with self._writing:
-            self._count(question.id, question.client, question.policy, question.manifest, question.query)
-        with join(question.id) as link:
+        try:
+            state = self._begin(question)
+        except Refused:
+            neighbours.refuse(question.id)
+            raise
+        with neighbours.join(question.id) as link:
             computation = self._computation(question.id, link)
             query = computation.to_numbers(question.bits)
             margins = computation.margins(state.numbers, state.ones, query, agreement.tau)
@@ -143,7 +149,7 @@ class Shareholder(Member):
         share = seal(question.reply, found.tobytes(), bytes.fromhex(question.id))
         return sign(self.identity, "answer", agreement.digest, fields, (share,))
 
-    def admit(self, signed: bytes, attempt: str, join: Join) -> bytes:
+    def admit(self, signed: bytes, attempt: str, neighbours: Neighbourhood) -> bytes:
         """Check a catalogue's new state together with the two others; from then on, answer questions about it alone.
 
         Args:
@@ -156,12 +162,16 @@ class Shareholder(Member):
         """
         with self._admitting:
             manifest = read_manifest(signed, self.agreement)
-            self._prove_newer(manifest)
-            if signed != self._given():
-                raise Refused(f"{self.identity.name} was not given state {manifest.sequence}, but another.")
-            bits = [self._open(block) for block in manifest.blocks]
             session = hashlib.sha256(f"offer {manifest.id} {attempt}".encode()).hexdigest()
-            with join(session) as link:
+            try:
+                self._prove_newer(manifest)
+                if signed != self._given():
+                    raise Refused(f"{self.identity.name} was not given state {manifest.sequence}, but another.")
+                bits = [self._open(block) for block in manifest.blocks]
+            except (BadInput, Refused):
+                neighbours.refuse(session)
+                raise
+            with neighbours.join(session) as link:
                 missing = bytes(f"numbers-{block.id}" not in self._vault for block in manifest.blocks)
                 # A server that was killed while it admitted a block lacks what the others have.
                 missing = self._computation(session, link).gather(missing)
@@ -182,6 +192,15 @@ class Shareholder(Member):
                 fields = {"request": manifest.id, "journal": self.journal.last_hash}
             self._forget(manifest)
             return sign(self.identity, "admit", self.agreement.digest, fields)
+
+    def _begin(self, question: Question) -> _State:
+        state = self._present()
+        if question.manifest != state.manifest.id:
+            raise Refused("The question is not about the catalogue's present, checked state.")
+        self.agreement.prove_allowed(question.policy)
+        with self._writing:
+            self._count(question.id, question.client, question.policy, question.manifest, question.query)
+        return state
 
     def _present(self) -> _State:
         if self._state is None:
