@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from functools import cache, partial
 from typing import Protocol
 
 import numpy as np
@@ -48,11 +48,15 @@ class AnsweringKeyholder(Protocol):
 Evaluator = Callable[[bytes, bytes], Sequence[bytes]]
 
 
-@dataclass(frozen=True)
 class Query:
-    """A code, encrypted once. ``who`` is answered for the same query as ``bit`` before."""
+    """A code, encrypted once for each kind of blocks. ``who`` is answered for the same query as ``bit`` before.
 
-    ciphertext: bytes
+    Args:
+        encrypt: encrypts the code for catalogues whose entries have so many slots.
+    """
+
+    def __init__(self, encrypt: Callable[[int], bytes]) -> None:
+        self.ciphertext = cache(encrypt)
 
 
 class Client:
@@ -78,7 +82,7 @@ class Client:
             BadInput: it is of another algorithm or length than the catalogue's.
         """
         self.agreement.prove_code(code)
-        return Query(self._engine.encrypt_query(self._keys, code.bits))
+        return Query(partial(self._engine.encrypt_query, self._keys, code.bits))
 
     def ask(
         self,
@@ -109,7 +113,7 @@ class Client:
             policy=policy,
             manifest=manifest.id,
             reply=reply.public_key().public_bytes_raw().hex(),
-            query=query.ciphertext,
+            query=query.ciphertext(manifest.group),
         )
         asked = read_question(question, self.agreement, {self.identity.name: self.identity.public}).id
         seed, reveals = _agree_on_seed(self.agreement, question, asked, keyholders)

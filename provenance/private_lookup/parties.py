@@ -239,7 +239,7 @@ class Keyholder(Member):
         self.agreement.circuit(question.policy)
         query = hashlib.sha256(question.query).hexdigest()
         self._count(question.id, question.client, question.policy, question.manifest, query)
-        self._engine_of(self.agreement).read_query(question.query)
+        self._engine_of(self.agreement).read_query(question.query, manifest.group)
         return _Session(question.id, question, manifest.blocks, nonce, {})
 
     def _step(self, kind: str, messages: Sequence[bytes]) -> tuple[_Session, dict[str, Message]]:
@@ -258,11 +258,15 @@ class Keyholder(Member):
     def _checks(self, session: _Session) -> list[bytes]:
         engine, keys, registry = self._tools()
         if isinstance(session.request, Question):
-            return [engine.check_query(keys, session.request.query, session.seed)]
+            return [engine.check_query(keys, session.request.query, session.seed, registry.manifest.group)]
         ring = self.agreement.scheme.ring
         return [
             engine.check_block(
-                keys, registry.file(block), used=block.slots(ring, alive=False), seed=block_seed(session.seed, block)
+                keys,
+                registry.file(block),
+                used=block.slots(ring, alive=False),
+                seed=block_seed(session.seed, block),
+                group=session.request.group,
             )
             for block in session.blocks
         ]
