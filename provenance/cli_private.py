@@ -8,6 +8,8 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -56,6 +58,8 @@ from provenance.private_lookup.scheme import (
 from provenance.private_lookup.service import RemoteKeyholder, serve
 from provenance.private_lookup.shares.catalogue import Catalogue
 from provenance.private_lookup.shares.index import SharedIndex
+from provenance.private_lookup.work import LocalWorkers
+from provenance.private_lookup.work_ray import RayWorkers
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="The engine of private catalogues.")
 keyholders = typer.Typer(no_args_is_help=True, add_completion=False, help="Keep a share of a private catalogue's key.")
@@ -77,6 +81,10 @@ CatalogueArgument = Annotated[Path, typer.Argument(help="The catalogue's folder.
 SocketsOption = Annotated[
     list[Path] | None, typer.Option("--keyholder", help="Encrypted: a keyholder's socket; all, in their order.")
 ]
+MemoryOption = Annotated[
+    float | None, typer.Option("--memory", min=1, help="GiB that engines may use, for blocks too.")
+]
+CoresOption = Annotated[int | None, typer.Option("--cores", min=1, help="Processors to keep busy; all by default.")]
 
 
 @app.command()
@@ -125,10 +133,13 @@ def serve_keyholder(
         int | None,
         typer.Option(min=1, help="Compute only so many blocks again, chosen at random, before a share is given."),
     ] = None,
+    cores: CoresOption = None,
+    memory: MemoryOption = None,
     passphrase: PassphraseOption = None,
 ) -> None:
     """Check questions, and answer with shares, until Ctrl-C."""
-    opened = Keyholder(folder, ask_passphrase(passphrase), registry=catalogue, recomputed=recomputed)
+    limits = Limits(memory=_bytes(memory), threads=cores or _usable_cores())
+    opened = Keyholder(folder, ask_passphrase(passphrase), registry=catalogue, recomputed=recomputed, limits=limits)
     with problems_as_sentences(), opened as keyholder:
         line(f"{keyholder.identity.name} answers at {at}.")
         serve(keyholder, at)
@@ -284,6 +295,11 @@ def ask(
     keyholder: SocketsOption = None,
     server: ServersOption = None,
     who: Annotated[bool, typer.Option("--who", help="After a hit, ask which entries match.")] = False,
+    cores: CoresOption = None,
+    memory: MemoryOption = None,
+    ray: Annotated[
+        str | None, typer.Option("--ray", help="Evaluate on the nodes of the Ray cluster at this address.")
+    ] = None,
     passphrase: PassphraseOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -298,9 +314,12 @@ def ask(
             registry = Registry(_needed(catalogue, "--catalogue"), agreed)
             joint = read_keys(_needed(keys, "--keys"), agreed)
             parties = [RemoteKeyholder(path) for path in _needed(keyholder, "--keyholder")]
-            with _engine(agreed) as running:
+            with ExitStack() as stack:
+                workers = _workers(agreed, cores, memory)
+                running = stack.enter_context(workers).engine
+                spread = stack.enter_context(_ray(agreed, ray)) if ray else workers
+                evaluator = local_evaluator(registry, joint, spread, {client.name: client.public})
                 asker = Client(client, agreed, joint, running)
-                evaluator = local_evaluator(registry, joint, running, {client.name: client.public})
                 answer = EncryptedIndex(asker, registry, evaluator, parties).ask(code, who=who)
     said: dict[str, Any] = {
         "mode": str(agreed.mode),
@@ -382,6 +401,28 @@ def _needed(value: _T | None, option: str) -> _T:
 
 
 def _engine(agreement: Agreement) -> Engine:
-    limits = Limits(threads=int(os.environ.get("OMP_NUM_THREADS") or 1))
+    limits = Limits(threads=_usable_cores())
     return Engine(agreement.scheme, len(agreement.parties), agreement.digest, limits)
 
+
+def _workers(agreement: Agreement, cores: int | None, memory: float | None) -> LocalWorkers:
+    parties, digest = len(agreement.parties), agreement.digest
+    return LocalWorkers(agreement.scheme, parties, digest, cores=cores or _usable_cores(), memory=_bytes(memory))
+
+
+@contextmanager
+def _ray(agreement: Agreement, address: str) -> Iterator[RayWorkers]:
+    workers = RayWorkers(address, agreement.scheme, len(agreement.parties), agreement.digest)
+    try:
+        yield workers
+    finally:
+        workers.close()
+
+
+def _usable_cores() -> int:
+    """Return what OMP_NUM_THREADS says, as for everything else that counts, or all that this process may use."""
+    return int(os.environ.get("OMP_NUM_THREADS") or len(os.sched_getaffinity(0)))
+
+
+def _bytes(gibibytes: float | None) -> int | None:
+    return None if gibibytes is None else int(gibibytes * (1 << 30))

@@ -23,6 +23,7 @@ from provenance.private_lookup.identity import Identity, Message, PublicIdentity
 from provenance.private_lookup.index import Answer
 from provenance.private_lookup.question import evaluate, joint_seed, read_question, write_question
 from provenance.private_lookup.registry import Registry
+from provenance.private_lookup.work import Evaluates
 
 
 class AnsweringKeyholder(Protocol):
@@ -187,18 +188,19 @@ class EncryptedIndex:
 
 
 def local_evaluator(
-    registry: Registry, keys: JointKeys, engine: Engine, clients: Mapping[str, PublicIdentity]
+    registry: Registry, keys: JointKeys, workers: Engine | Evaluates, clients: Mapping[str, PublicIdentity]
 ) -> Evaluator:
-    """Return an evaluator of this process: it needs the blocks and the joint keys, and no secret.
+    """Return an evaluator that has the blocks and the joint keys, and no secret.
 
     Args:
+        workers: what computes: one engine, ``work.LocalWorkers``, or ``work_ray.RayWorkers`` on other machines.
         clients: for whom it evaluates, by name.
     """
 
     def run(question: bytes, seed: bytes) -> list[bytes]:
         asked = read_question(question, registry.agreement, clients)
         circuit = registry.agreement.circuit(asked.policy)
-        return evaluate(engine, keys, registry, asked.query, circuit, seed, registry.manifest.blocks)
+        return evaluate(workers, keys, registry, asked.query, circuit, seed, registry.manifest.blocks)
 
     return run
 

@@ -193,9 +193,10 @@ class Engine:
         return {}, [self._bgv.fuse(parts).astype("<u4").tobytes()]
 
     def do_status(self, _head: dict[str, Any], _parts: list[bytes]) -> _Answer:
-        """Nothing -> resident blocks, and the largest memory that the process has had."""
+        """Nothing -> resident blocks, by number and SHA-256, and the largest memory that the process has had."""
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-        return {"blocks": len(self._blocks), "peak_bytes": peak, "process": os.getpid()}, []
+        said = {"blocks": len(self._blocks), "resident": list(self._blocks), "process": os.getpid()}
+        return {**said, "peak_bytes": peak}, []
 
     def do_threads(self, head: dict[str, Any], _parts: list[bytes]) -> _Answer:
         """Nothing -> nothing; what follows keeps so many processors busy."""

@@ -43,6 +43,7 @@ from provenance.private_lookup.question import (
     to_decrypt,
 )
 from provenance.private_lookup.registry import Block, Manifest, Registry, read_manifest
+from provenance.private_lookup.work import LocalWorkers
 
 _NONCE = 32
 _MOST_SESSIONS = 64
@@ -79,7 +80,7 @@ class Keyholder(Member):
         registry: folder of the catalogue's blocks and manifest; for answering.
         recomputed: of how many blocks, chosen at random, the evaluation is computed again before a share is given; None
             for all of them.
-        limits: of the engine.
+        limits: of the engines; with more than one thread, as many processes as that share blocks.
         python: the engine's interpreter; found when left out.
 
     Raises:
@@ -107,14 +108,14 @@ class Keyholder(Member):
         self._registry_folder = registry
         self._recomputed = recomputed
         self._limits, self._python = limits, python
-        self._engine: Engine | None = None
+        self._workers: LocalWorkers | None = None
         self._sessions: OrderedDict[str, _Session] = OrderedDict()
         self._released = folder / "released"
         self._released.mkdir(mode=0o700, exist_ok=True)
 
     def __exit__(self, *problem: object) -> None:
-        if self._engine is not None:
-            self._engine.close()
+        if self._workers is not None:
+            self._workers.close()
         super().__exit__(*problem)
 
     # Before there are keys.
@@ -185,7 +186,7 @@ class Keyholder(Member):
         chosen = self._chosen(len(outputs))
         blocks = [session.blocks[number] for number in chosen]
         engine, keys, registry = self._tools()
-        ours = evaluate(engine, keys, registry, question.query, circuit, session.seed, blocks)
+        ours = evaluate(self._workers_of(self.agreement), keys, registry, question.query, circuit, session.seed, blocks)
         if any(outputs[number] != output for number, output in zip(chosen, ours, strict=True)):
             raise self._refuse(session, "the evaluation is not what was agreed: its bytes are not ours")
         ciphertexts = to_decrypt(engine, question.policy, outputs)
@@ -327,11 +328,21 @@ class Keyholder(Member):
         keys = read_keys(self.folder / "keys", agreement)
         return self._engine_of(agreement), keys, Registry(self._registry_folder, agreement)
 
+    def _workers_of(self, agreement: Agreement) -> LocalWorkers:
+        if self._workers is None:
+            limits = self._limits or Limits()
+            self._workers = LocalWorkers(
+                agreement.scheme,
+                len(agreement.parties),
+                agreement.digest,
+                cores=limits.threads,
+                memory=limits.memory_for(agreement.scheme),
+                python=self._python,
+            )
+        return self._workers
+
     def _engine_of(self, agreement: Agreement) -> Engine:
-        if self._engine is None:
-            parties = len(agreement.parties)
-            self._engine = Engine(agreement.scheme, parties, agreement.digest, self._limits, self._python)
-        return self._engine
+        return self._workers_of(agreement).engine
 
     def _has(self, event: str) -> bool:
         return any(entry.event == event for entry in self.journal.entries)
