@@ -31,7 +31,8 @@ from provenance.private_lookup.journal import read_journal
 from provenance.private_lookup.parties import Keyholder
 from provenance.private_lookup.registry import Registry
 from provenance.private_lookup.scheme import CODE_LENGTHS, MAX_TAU, MOST_FALSE_HITS, largest_tau, scheme_for
-from provenance.private_lookup.service import RemoteKeyholder, serve
+from provenance.private_lookup.service import DistantKeyholder, RemoteKeyholder, serve
+from provenance.private_lookup.tls import parse_address
 from provenance.private_lookup.work import LocalWorkers
 from provenance.private_lookup.work_ray import RayWorkers
 
@@ -50,7 +51,9 @@ AgreementOption = Annotated[Path, typer.Option("--agreement", help="The agreemen
 KeysOption = Annotated[Path, typer.Option("--keys", help="Folder of the joint keys: 'keys' of any keyholder.")]
 IdentityOption = Annotated[Path, typer.Option("--identity", help="Folder that 'catalogue identity' made.")]
 CatalogueArgument = Annotated[Path, typer.Argument(help="The catalogue's folder.")]
-SocketsOption = Annotated[list[Path], typer.Option("--keyholder", help="A keyholder's socket; all, in their order.")]
+KeyholdersOption = Annotated[
+    list[str], typer.Option("--keyholder", help="A keyholder's socket, or host:port; all, in the agreement's order.")
+]
 MemoryOption = Annotated[
     float | None, typer.Option("--memory", min=1, help="GiB that engines may use, for blocks too.")
 ]
@@ -145,7 +148,12 @@ def admit_client(
 def serve_keyholder(
     folder: FolderArgument,
     catalogue: Annotated[Path, typer.Option("--catalogue", help="Folder of the catalogue's blocks and manifest.")],
-    at: Annotated[Path, typer.Option("--socket", help="Where to answer; only this user may write to it.")],
+    at: Annotated[
+        Path | None, typer.Option("--socket", help="Where to answer; only this user may write to it.")
+    ] = None,
+    listen: Annotated[
+        str | None, typer.Option(help="host:port to answer at instead, over TLS: admitted clients and the holder alone.")
+    ] = None,
     recomputed: Annotated[
         int | None,
         typer.Option(min=1, help="Compute only so many blocks again, chosen at random, before a share is given."),
@@ -155,11 +163,13 @@ def serve_keyholder(
     passphrase: PassphraseOption = None,
 ) -> None:
     """Check questions, and answer with shares, until Ctrl-C."""
+    if (at is None) == (listen is None):
+        raise typer.BadParameter("Give either --socket or --listen.")
     limits = Limits(memory=_bytes(memory), threads=cores or _usable_cores())
     opened = Keyholder(folder, _passphrase(passphrase), registry=catalogue, recomputed=recomputed, limits=limits)
     with _problems_as_sentences(), opened as keyholder:
-        _line(f"{keyholder.identity.name} answers at {at}.")
-        serve(keyholder, at)
+        where = at or parse_address(listen or "")
+        serve(keyholder, where, ready=lambda _port: _line(f"{keyholder.identity.name} answers at {at or listen}."))
 
 
 @keyholders.command("journal")
@@ -283,11 +293,20 @@ def delete_entries(
 
 
 @catalogues.command("offer")
-def offer_catalogue(catalogue: CatalogueArgument, agreement: AgreementOption, keyholder: SocketsOption) -> None:
+def offer_catalogue(
+    catalogue: CatalogueArgument,
+    agreement: AgreementOption,
+    keyholder: KeyholdersOption,
+    identity: Annotated[
+        Path | None, typer.Option(help="The holder's folder; needed for keyholders at addresses.")
+    ] = None,
+    passphrase: PassphraseOption = None,
+) -> None:
     """Have all keyholders check the catalogue's present state, after which they answer questions about it."""
     with _problems_as_sentences():
         registry = Registry(catalogue, _agreement(agreement))
-        offer(registry, [RemoteKeyholder(path) for path in keyholder])
+        holder = _identity(identity, passphrase) if identity else None
+        offer(registry, _keyholders(keyholder, registry.agreement, holder))
         _line(f"State {registry.manifest.sequence} of {registry.manifest.catalogue} is checked.")
 
 
@@ -298,7 +317,7 @@ def ask(
     agreement: AgreementOption,
     keys: KeysOption,
     identity: IdentityOption,
-    keyholder: SocketsOption,
+    keyholder: KeyholdersOption,
     who: Annotated[bool, typer.Option("--who", help="After a hit, ask which entries match.")] = False,
     cores: CoresOption = None,
     memory: MemoryOption = None,
@@ -315,7 +334,7 @@ def ask(
         code = _code(picture, agreed.algorithm)
         registry = Registry(catalogue, agreed)
         joint = read_keys(keys, agreed)
-        parties = [RemoteKeyholder(path) for path in keyholder]
+        parties = _keyholders(keyholder, agreed, client)
         with ExitStack() as stack:
             workers = _workers(agreed, cores, memory)
             running = stack.enter_context(workers).engine
@@ -420,6 +439,21 @@ def _engine(agreement: Agreement) -> Engine:
 def _workers(agreement: Agreement, cores: int | None, memory: float | None) -> LocalWorkers:
     parties, digest = len(agreement.parties), agreement.digest
     return LocalWorkers(agreement.scheme, parties, digest, cores=cores or _usable_cores(), memory=_bytes(memory))
+
+
+def _keyholders(places: list[str], agreement: Agreement, identity: Identity | None) -> list[RemoteKeyholder]:
+    """Return the keyholders at sockets or addresses, in the agreement's order."""
+    if len(places) != len(agreement.parties):
+        raise Refused(f"All {len(agreement.parties)} keyholders are needed; there are {len(places)}.")
+    found: list[RemoteKeyholder] = []
+    for place, party in zip(places, agreement.parties, strict=True):
+        if Path(place).is_socket() or ":" not in place:
+            found.append(RemoteKeyholder(Path(place)))
+        elif identity is None:
+            raise BadInput(f"{party.name} is asked at an address: --identity says as whom.")
+        else:
+            found.append(DistantKeyholder(parse_address(place), identity, party))
+    return found
 
 
 @contextmanager
