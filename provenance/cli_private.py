@@ -152,7 +152,7 @@ def serve_keyholder(
         Path | None, typer.Option("--socket", help="Where to answer; only this user may write to it.")
     ] = None,
     listen: Annotated[
-        str | None, typer.Option(help="host:port to answer at instead, over TLS: admitted clients and the holder alone.")
+        str | None, typer.Option(help="host:port to answer at instead, over TLS, to admitted clients and the holder.")
     ] = None,
     recomputed: Annotated[
         int | None,
