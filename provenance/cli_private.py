@@ -55,9 +55,10 @@ from provenance.private_lookup.scheme import (
     scheme_for,
     shares_for,
 )
-from provenance.private_lookup.service import RemoteKeyholder, serve
+from provenance.private_lookup.service import DistantKeyholder, RemoteKeyholder, serve
 from provenance.private_lookup.shares.catalogue import Catalogue
 from provenance.private_lookup.shares.index import SharedIndex
+from provenance.private_lookup.tls import parse_address
 from provenance.private_lookup.work import LocalWorkers
 from provenance.private_lookup.work_ray import RayWorkers
 
@@ -78,8 +79,9 @@ KeysOption = Annotated[
 ]
 IdentityOption = Annotated[Path, typer.Option("--identity", help="Folder that 'catalogue identity' made.")]
 CatalogueArgument = Annotated[Path, typer.Argument(help="The catalogue's folder.")]
-SocketsOption = Annotated[
-    list[Path] | None, typer.Option("--keyholder", help="Encrypted: a keyholder's socket; all, in their order.")
+KeyholdersOption = Annotated[
+    list[str] | None,
+    typer.Option("--keyholder", help="Encrypted: a keyholder's socket, or host:port; all, in the agreement's order."),
 ]
 MemoryOption = Annotated[
     float | None, typer.Option("--memory", min=1, help="GiB that engines may use, for blocks too.")
@@ -128,7 +130,12 @@ def generate(
 def serve_keyholder(
     folder: FolderArgument,
     catalogue: Annotated[Path, typer.Option("--catalogue", help="Folder of the catalogue's blocks and manifest.")],
-    at: Annotated[Path, typer.Option("--socket", help="Where to answer; only this user may write to it.")],
+    at: Annotated[
+        Path | None, typer.Option("--socket", help="Where to answer; only this user may write to it.")
+    ] = None,
+    listen: Annotated[
+        str | None, typer.Option(help="host:port to answer at instead, over TLS, to admitted clients and the holder.")
+    ] = None,
     recomputed: Annotated[
         int | None,
         typer.Option(min=1, help="Compute only so many blocks again, chosen at random, before a share is given."),
@@ -138,11 +145,13 @@ def serve_keyholder(
     passphrase: PassphraseOption = None,
 ) -> None:
     """Check questions, and answer with shares, until Ctrl-C."""
+    if (at is None) == (listen is None):
+        raise typer.BadParameter("Give either --socket or --listen.")
     limits = Limits(memory=_bytes(memory), threads=cores or _usable_cores())
     opened = Keyholder(folder, ask_passphrase(passphrase), registry=catalogue, recomputed=recomputed, limits=limits)
     with problems_as_sentences(), opened as keyholder:
-        line(f"{keyholder.identity.name} answers at {at}.")
-        serve(keyholder, at)
+        where = at or parse_address(listen or "")
+        serve(keyholder, where, ready=lambda _port: line(f"{keyholder.identity.name} answers at {at or listen}."))
 
 
 @catalogues.command("identity")
@@ -264,9 +273,11 @@ def delete_entries(
 def offer_catalogue(
     catalogue: CatalogueArgument,
     agreement: AgreementOption,
-    keyholder: SocketsOption = None,
+    keyholder: KeyholdersOption = None,
     server: ServersOption = None,
-    identity: Annotated[Path | None, typer.Option("--identity", help="In shares: the holder's folder.")] = None,
+    identity: Annotated[
+        Path | None, typer.Option(help="The holder's folder; needed for keyholders and servers at addresses.")
+    ] = None,
     passphrase: PassphraseOption = None,
 ) -> None:
     """Have all keyholders or servers check the present state, after which they answer questions about it."""
@@ -279,7 +290,8 @@ def offer_catalogue(
             remote_shareholders(agreed, holder, server).admit(registry.signed)
         else:
             registry = Registry(catalogue, agreed)
-            offer(registry, [RemoteKeyholder(path) for path in _needed(keyholder, "--keyholder")])
+            offering = read_identity(identity, passphrase) if identity else None
+            offer(registry, _keyholders(keyholder, agreed, offering))
         line(f"State {registry.manifest.sequence} of {registry.manifest.catalogue} is checked.")
 
 
@@ -292,7 +304,7 @@ def ask(
         Path | None, typer.Option("--catalogue", help="Encrypted: the catalogue's folder; it is evaluated here.")
     ] = None,
     keys: KeysOption = None,
-    keyholder: SocketsOption = None,
+    keyholder: KeyholdersOption = None,
     server: ServersOption = None,
     who: Annotated[bool, typer.Option("--who", help="After a hit, ask which entries match.")] = False,
     cores: CoresOption = None,
@@ -313,7 +325,7 @@ def ask(
         else:
             registry = Registry(_needed(catalogue, "--catalogue"), agreed)
             joint = read_keys(_needed(keys, "--keys"), agreed)
-            parties = [RemoteKeyholder(path) for path in _needed(keyholder, "--keyholder")]
+            parties = _keyholders(keyholder, agreed, client)
             with ExitStack() as stack:
                 workers = _workers(agreed, cores, memory)
                 running = stack.enter_context(workers).engine
@@ -408,6 +420,22 @@ def _engine(agreement: Agreement) -> Engine:
 def _workers(agreement: Agreement, cores: int | None, memory: float | None) -> LocalWorkers:
     parties, digest = len(agreement.parties), agreement.digest
     return LocalWorkers(agreement.scheme, parties, digest, cores=cores or _usable_cores(), memory=_bytes(memory))
+
+
+def _keyholders(given: list[str] | None, agreement: Agreement, identity: Identity | None) -> list[RemoteKeyholder]:
+    """Return the keyholders at sockets or addresses, in the agreement's order."""
+    places = _needed(given, "--keyholder")
+    if len(places) != len(agreement.parties):
+        raise Refused(f"All {len(agreement.parties)} keyholders are needed; there are {len(places)}.")
+    found: list[RemoteKeyholder] = []
+    for place, party in zip(places, agreement.parties, strict=True):
+        if Path(place).is_socket() or ":" not in place:
+            found.append(RemoteKeyholder(Path(place)))
+        elif identity is None:
+            raise BadInput(f"{party.name} is asked at an address: --identity says as whom.")
+        else:
+            found.append(DistantKeyholder(parse_address(place), identity, party))
+    return found
 
 
 @contextmanager

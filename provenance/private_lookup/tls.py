@@ -25,6 +25,8 @@ from cryptography.x509.oid import NameOID
 from provenance.private_lookup.errors import BadInput, KeyholderUnreachable
 from provenance.private_lookup.identity import Identity, PublicIdentity
 
+# With TLS 1.3 whoever is not let in learns it from the first thing that it reads; so there is one.
+_WELCOME = b"\x01"
 _PERIOD, _LIFE = timedelta(hours=1), timedelta(days=1)
 
 
@@ -47,21 +49,36 @@ def connect(address: tuple[str, int], identity: Identity, peer: PublicIdentity, 
         seconds: how long connecting, and later each wait, may take.
 
     Raises:
-        KeyholderUnreachable: nobody answers there, or somebody else does.
+        KeyholderUnreachable: nobody answers there, somebody else does, or ``identity`` is not let in.
     """
     context = _context(ssl.PROTOCOL_TLS_CLIENT, identity, (peer,), _period())
+    where = f"{peer.name} at {address[0]}:{address[1]}"
     try:
         plain = socket.create_connection(address, seconds)
         plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
-            return context.wrap_socket(plain)
+            wrapped = context.wrap_socket(plain)
         except BaseException:
             plain.close()
             raise
     except ssl.SSLCertVerificationError as problem:
         raise KeyholderUnreachable(f"Who answers at {address[0]}:{address[1]} is not {peer.name}.") from problem
     except OSError as problem:
-        raise KeyholderUnreachable(f"{peer.name} does not answer at {address[0]}:{address[1]}: {problem}.") from problem
+        raise KeyholderUnreachable(f"{where} does not answer: {problem}.") from problem
+    try:
+        welcome = wrapped.recv(len(_WELCOME))
+    except ssl.SSLError as problem:
+        wrapped.close()
+        raise KeyholderUnreachable(
+            f"{where} does not let {identity.name} in ({problem.reason}): have it admitted there, and compare clocks."
+        ) from problem
+    except OSError as problem:
+        wrapped.close()
+        raise KeyholderUnreachable(f"{where} does not answer: {problem}.") from problem
+    if welcome != _WELCOME:
+        wrapped.close()
+        raise KeyholderUnreachable(f"{where} went away in the middle. Ask anew.")
+    return wrapped
 
 
 def accept(plain: socket.socket, identity: Identity, peers: Iterable[PublicIdentity]) -> tuple[ssl.SSLSocket, str]:
@@ -74,6 +91,7 @@ def accept(plain: socket.socket, identity: Identity, peers: Iterable[PublicIdent
     try:
         context = _context(ssl.PROTOCOL_TLS_SERVER, identity, tuple(peers), _period())
         wrapped = context.wrap_socket(plain, server_side=True)
+        wrapped.sendall(_WELCOME)
     except BaseException:
         plain.close()
         raise

@@ -20,7 +20,7 @@ from typing import Self
 
 from provenance.private_lookup import calls, frames, tls
 from provenance.private_lookup.agreement import Agreement
-from provenance.private_lookup.errors import BadInput, KeyholderUnreachable, PrivateLookupError, Refused
+from provenance.private_lookup.errors import BadInput, KeyholderUnreachable, PrivateLookupError
 from provenance.private_lookup.identity import Identity, read_signed
 from provenance.private_lookup.scheme import SHARE_SERVERS
 from provenance.private_lookup.shares.shareholder import Shareholder
@@ -358,13 +358,7 @@ class RemoteShareholders:
         with _Connection(wrapped) as connection:
             opened.append(connection)
             connection.wait(self.seconds)
-            try:
-                return calls.ask(connection.stream, peer.name, dict(head), parts)
-            except KeyholderUnreachable as problem:
-                if not isinstance(problem.__cause__, ssl.SSLError):
-                    raise
-                why = f"{peer.name} does not know {self.identity.name}. It has to admit it first."
-                raise Refused(why) from problem
+            return calls.ask(connection.stream, peer.name, dict(head), parts)
 
 
 def _raise_clearest(asked: Sequence[Future[bytes]]) -> None:

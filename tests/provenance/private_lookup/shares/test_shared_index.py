@@ -69,7 +69,7 @@ def test_what_cannot_be_compared_is_refused(house: House) -> None:
 
 def test_who_is_not_admitted_is_not_answered(house: House) -> None:
     stranger = house.remote(Identity.new("client"))
-    with pytest.raises(Refused, match="archive does not know client"):
+    with pytest.raises(KeyholderUnreachable, match=r"archive at .* does not let client in"):
         stranger.state()
 
 
