@@ -188,12 +188,16 @@ def make_agreement(
     entries: Annotated[int, typer.Option(help="How large the catalogue will be.")] = 10_000,
     policy: Annotated[list[Policy] | None, typer.Option(help="What may be asked; by default 'bit' alone.")] = None,
     daily_answers: Annotated[int, typer.Option(help="Questions of one client a day; keep it far below 100.")] = 20,
+    needed: Annotated[
+        int | None, typer.Option(min=2, help="How many keyholders answer together; all of them by default.")
+    ] = None,
 ) -> None:
     """Write an agreement: who keeps what, and what is answered."""
     with problems_as_sentences():
         if algorithm not in _OFFERED:
             raise BadInput(f"There is no algorithm {algorithm} for this. Choose one of {', '.join(_OFFERED)}.")
         parties = tuple(read_public(path) for path in party)
+        fewer = None if needed == len(parties) else needed
         allowed = tuple(dict.fromkeys(policy or [Policy.BIT]))
         length = HASHERS[algorithm].length
         scheme_id = shares_for(length) if mode is Mode.SHARES else scheme_for(length).id
@@ -201,7 +205,7 @@ def make_agreement(
         chosen = largest_tau(rates, entries) if tau is None else tau
         if chosen is None:
             raise BadInput(f"Codes of {algorithm} are too alike by chance for {entries:,} entries. Choose longer ones.")
-        made = Agreement(scheme_id, algorithm, chosen, allowed, parties, read_public(holder), daily_answers)
+        made = Agreement(scheme_id, algorithm, chosen, allowed, parties, read_public(holder), daily_answers, fewer)
         write_whole(file, made.to_json())
         line(f"{file}: {made.digest}")
         line(_chance_words(made, entries))
@@ -414,11 +418,11 @@ def _needed(value: _T | None, option: str) -> _T:
 
 def _engine(agreement: Agreement) -> Engine:
     limits = Limits(threads=_usable_cores())
-    return Engine(agreement.scheme, len(agreement.parties), agreement.digest, limits)
+    return Engine(agreement.scheme, len(agreement.sub_keys), agreement.digest, limits)
 
 
 def _workers(agreement: Agreement, cores: int | None, memory: float | None) -> LocalWorkers:
-    parties, digest = len(agreement.parties), agreement.digest
+    parties, digest = len(agreement.sub_keys), agreement.digest
     return LocalWorkers(agreement.scheme, parties, digest, cores=cores or _usable_cores(), memory=_bytes(memory))
 
 
@@ -440,7 +444,7 @@ def _keyholders(given: list[str] | None, agreement: Agreement, identity: Identit
 
 @contextmanager
 def _ray(agreement: Agreement, address: str) -> Iterator[RayWorkers]:
-    workers = RayWorkers(address, agreement.scheme, len(agreement.parties), agreement.digest)
+    workers = RayWorkers(address, agreement.scheme, len(agreement.sub_keys), agreement.digest)
     try:
         yield workers
     finally:
