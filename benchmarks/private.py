@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from benchmarks import private_shares
 from benchmarks.results import QUICK, publish
 from provenance.private_lookup import engine_setup
 from provenance.private_lookup.circuit import Policy, compile_circuit
@@ -270,6 +271,7 @@ def main() -> None:
         "paper_speedup_marginal": round(PAPER_SECONDS / marginal),
         "paper_speedup_total": round(entries * PAPER_SECONDS / total),
         "load_before": round(load, 2),
+        **private_shares.run(),
     }
     publish(
         "private",
