@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -30,6 +30,7 @@ from provenance.private_lookup.joint_keys import read_keys
 from provenance.private_lookup.journal import read_journal
 from provenance.private_lookup.parties import Keyholder
 from provenance.private_lookup.registry import Registry
+from provenance.private_lookup.rotation import rotate as rotate_keys
 from provenance.private_lookup.scheme import CODE_LENGTHS, MAX_TAU, MOST_FALSE_HITS, largest_tau, scheme_for
 from provenance.private_lookup.service import DistantKeyholder, RemoteKeyholder, serve
 from provenance.private_lookup.tls import parse_address
@@ -50,6 +51,7 @@ FolderArgument = Annotated[Path, typer.Argument(help="The keyholder's own folder
 AgreementOption = Annotated[Path, typer.Option("--agreement", help="The agreement's file.")]
 KeysOption = Annotated[Path, typer.Option("--keys", help="Folder of the joint keys: 'keys' of any keyholder.")]
 IdentityOption = Annotated[Path, typer.Option("--identity", help="Folder that 'catalogue identity' made.")]
+PicturesArgument = Annotated[Path, typer.Argument(help="Folder of picture files; an entry's id is its path in there.")]
 CatalogueArgument = Annotated[Path, typer.Argument(help="The catalogue's folder.")]
 KeyholdersOption = Annotated[
     list[str], typer.Option("--keyholder", help="A keyholder's socket, or host:port; all, in the agreement's order.")
@@ -240,7 +242,7 @@ def make_agreement(
 
 @catalogues.command()
 def encrypt(
-    pictures: Annotated[Path, typer.Argument(help="Folder of picture files; an entry's id is its path in there.")],
+    pictures: PicturesArgument,
     catalogue: Annotated[Path, typer.Option("--into", help="The catalogue's folder; made when it is not there.")],
     agreement: AgreementOption,
     keys: KeysOption,
@@ -294,6 +296,56 @@ def delete_entries(
         registry = Registry(catalogue, _agreement(agreement))
         manifest = registry.delete(names, _identity(identity, passphrase))
         _line(f"{catalogue}: {manifest.entries} entries left, state {manifest.sequence}.")
+
+
+@catalogues.command()
+def compact(
+    catalogue: CatalogueArgument,
+    pictures: PicturesArgument,
+    agreement: AgreementOption,
+    keys: KeysOption,
+    identity: IdentityOption,
+    passphrase: PassphraseOption = None,
+) -> None:
+    """Encrypt anew what deleted entries lie beside, so that their bits are gone; offer the new state afterwards.
+
+    A catalogue that has outgrown its kind of blocks, or shrunk below it, is encrypted anew as a whole.
+    """
+    with _problems_as_sentences():
+        agreed = _agreement(agreement)
+        registry, holder = Registry(catalogue, agreed), _identity(identity, passphrase)
+        with _engine(agreed) as running:
+            manifest = registry.compact(_code_of(pictures, agreed), holder, read_keys(keys, agreed), running)
+        _line(f"{catalogue}: {manifest.entries} entries in {len(manifest.blocks)} blocks, state {manifest.sequence}.")
+
+
+@catalogues.command()
+def rotate(
+    pictures: PicturesArgument,
+    catalogue: Annotated[Path, typer.Option("--from", help="The catalogue's folder; it stays as it is.")],
+    old_agreement: Annotated[Path, typer.Option("--old-agreement", help="Its agreement.")],
+    into: Annotated[Path, typer.Option("--into", help="Folder of the new catalogue, there once all of it is.")],
+    agreement: AgreementOption,
+    keys: KeysOption,
+    identity: IdentityOption,
+    passphrase: PassphraseOption = None,
+) -> None:
+    """Change keys: encrypt a catalogue's hashes anew under a new agreement. An interrupted run goes on."""
+    with _problems_as_sentences():
+        old, agreed = Registry(catalogue, _agreement(old_agreement)), _agreement(agreement)
+        holder, joint = _identity(identity, passphrase), read_keys(keys, agreed)
+        with _engine(agreed) as running:
+            new = rotate_keys(
+                old,
+                into,
+                agreed,
+                _code_of(pictures, agreed),
+                holder,
+                joint,
+                running,
+                lambda done, total: _line(f"{done} of {total} entries"),
+            )
+        _line(f"{into}: {new.manifest.entries} entries under {agreed.digest}. Offer it to its keyholders.")
 
 
 @catalogues.command("offer")
@@ -368,6 +420,13 @@ def ask(
         _line(_chance_words(agreed, answer.entries))
     if not answer.matches:
         raise typer.Exit(NOT_FOUND)
+
+
+def _code_of(pictures: Path, agreement: Agreement) -> Callable[[str], bytes]:
+    def find(name: str) -> bytes:
+        return _code(pictures / name, agreement.algorithm).bits
+
+    return find
 
 
 def _code(path: Path, algorithm: str) -> HashCode:
