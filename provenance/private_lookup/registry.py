@@ -187,6 +187,10 @@ class Registry:
             if slot not in set(block.deleted)
         ]
 
+    def names(self) -> list[str]:
+        """Return the ids of all entries, deleted ones too. Raises BadInput where they are not here."""
+        return [name for block in self.manifest.blocks for name in self.ids(block)]
+
     def append(
         self,
         entries: Sequence[tuple[str, bytes]],
@@ -204,9 +208,8 @@ class Registry:
             BadInput: a code has another length, or an id is there already.
         """
         size = self.agreement.scheme.code_length // 8
-        known = {name for block in self.manifest.blocks for name in self.ids(block)}
         names = [name for name, _code in entries]
-        if len(set(names)) != len(names) or known.intersection(names):
+        if len(set(names)) != len(names) or set(names).intersection(self.names()):
             raise BadInput("An entry is there already. Delete it and compact the catalogue first.")
         if any(len(code) != size for _name, code in entries):
             raise BadInput(f"A code is not of {self.agreement.scheme.code_length} bits.")
