@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -46,6 +46,7 @@ from provenance.private_lookup.identity import Identity, Vault, write_whole
 from provenance.private_lookup.joint_keys import read_keys
 from provenance.private_lookup.parties import Keyholder
 from provenance.private_lookup.registry import Registry
+from provenance.private_lookup.rotation import rotate as rotate_keys
 from provenance.private_lookup.scheme import (
     CODE_LENGTHS,
     MAX_TAU,
@@ -78,6 +79,7 @@ KeysOption = Annotated[
     Path | None, typer.Option("--keys", help="Encrypted: folder of the joint keys, 'keys' of any keyholder.")
 ]
 IdentityOption = Annotated[Path, typer.Option("--identity", help="Folder that 'catalogue identity' made.")]
+PicturesArgument = Annotated[Path, typer.Argument(help="Folder of picture files; an entry's id is its path in there.")]
 CatalogueArgument = Annotated[Path, typer.Argument(help="The catalogue's folder.")]
 KeyholdersOption = Annotated[
     list[str] | None,
@@ -213,7 +215,7 @@ def make_agreement(
 
 @catalogues.command()
 def encrypt(
-    pictures: Annotated[Path, typer.Argument(help="Folder of picture files; an entry's id is its path in there.")],
+    pictures: PicturesArgument,
     catalogue: Annotated[Path, typer.Option("--into", help="The catalogue's folder; made when it is not there.")],
     agreement: AgreementOption,
     identity: IdentityOption,
@@ -271,6 +273,57 @@ def delete_entries(
         registry = Catalogue(catalogue, agreed) if shared else Registry(catalogue, agreed)
         manifest = registry.delete(names, read_identity(identity, passphrase))
         line(f"{catalogue}: {manifest.entries} entries left, state {manifest.sequence}.")
+
+
+@catalogues.command()
+def compact(
+    catalogue: CatalogueArgument,
+    pictures: PicturesArgument,
+    agreement: AgreementOption,
+    identity: IdentityOption,
+    keys: KeysOption = None,
+    passphrase: PassphraseOption = None,
+) -> None:
+    """Encrypt anew what deleted entries lie beside, so that their bits are gone; offer the new state afterwards.
+
+    A catalogue that has outgrown its kind of blocks, or shrunk below it, is encrypted anew as a whole.
+    """
+    with problems_as_sentences():
+        agreed = read_agreement(agreement)
+        registry, holder = Registry(catalogue, agreed), read_identity(identity, passphrase)
+        with _engine(agreed) as running:
+            joint = read_keys(_needed(keys, "--keys"), agreed)
+            manifest = registry.compact(_code_of(pictures, agreed), holder, joint, running)
+        line(f"{catalogue}: {manifest.entries} entries in {len(manifest.blocks)} blocks, state {manifest.sequence}.")
+
+
+@catalogues.command()
+def rotate(
+    pictures: PicturesArgument,
+    catalogue: Annotated[Path, typer.Option("--from", help="The catalogue's folder; it stays as it is.")],
+    old_agreement: Annotated[Path, typer.Option("--old-agreement", help="Its agreement.")],
+    into: Annotated[Path, typer.Option("--into", help="Folder of the new catalogue, there once all of it is.")],
+    agreement: AgreementOption,
+    identity: IdentityOption,
+    keys: KeysOption = None,
+    passphrase: PassphraseOption = None,
+) -> None:
+    """Change keys: encrypt a catalogue's hashes anew under a new agreement. An interrupted run goes on."""
+    with problems_as_sentences():
+        old, agreed = Registry(catalogue, read_agreement(old_agreement)), read_agreement(agreement)
+        holder, joint = read_identity(identity, passphrase), read_keys(_needed(keys, "--keys"), agreed)
+        with _engine(agreed) as running:
+            new = rotate_keys(
+                old,
+                into,
+                agreed,
+                _code_of(pictures, agreed),
+                holder,
+                joint,
+                running,
+                lambda done, total: line(f"{done} of {total} entries"),
+            )
+        line(f"{into}: {new.manifest.entries} entries under {agreed.digest}. Offer it to its keyholders.")
 
 
 @catalogues.command("offer")
@@ -364,6 +417,13 @@ def ask(
         line(_chance_words(agreed, answer.entries))
     if not answer.matches:
         raise typer.Exit(NOT_FOUND)
+
+
+def _code_of(pictures: Path, agreement: Agreement) -> Callable[[str], bytes]:
+    def find(name: str) -> bytes:
+        return _code(pictures / name, agreement.algorithm).bits
+
+    return find
 
 
 def _code(path: Path, algorithm: str) -> HashCode:

@@ -111,7 +111,7 @@ class Client:
         Args:
             registry: the catalogue's present state; its manifest is enough.
             keyholders: all of them, in the agreement's order; None for one that is known to be away. Where not all are
-                needed, the first that are there are asked, and when one goes away, the question is asked anew of others.
+                needed, the first that are there are asked; when one goes away, the question is asked anew of others.
 
         Raises:
             BadInput: something that came is not what it should be.
