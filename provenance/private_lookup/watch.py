@@ -100,7 +100,7 @@ class Gateway:
         return answer, self._alarm(asked)
 
     def _alarm(self, asked: list[_Asked]) -> Alarm | None:
-        """Look at what lies within the catalogue's threshold of the last question; the same code twice tells nothing."""
+        """Look at what lies within the threshold of the last question; the same code twice tells nothing."""
         near = [one for one in asked if hamming(one.code, asked[-1].code) <= self._index.agreement.tau]
         different = {one.code.bits for one in near}
         hits = {one.code.bits for one in near if one.hit}
