@@ -16,6 +16,7 @@ from provenance.private_lookup.errors import BadInput, Refused
 from provenance.private_lookup.index import PrivateIndex
 from provenance.private_lookup.parties import Keyholder
 from provenance.private_lookup.registry import Registry
+from provenance.private_lookup.scheme import GROUPED
 from tests.provenance.private_lookup.club import TAU, Club, code_at, random_code
 
 PLANTED = random_code(5)
@@ -47,7 +48,7 @@ def test_bit_says_that_something_matches(
 ) -> None:
     answer = club.ask(query, Policy.BIT, registry, keyholders)
     assert (answer.matches, answer.places, answer.entries) == (True, (), 10)
-    assert answer.query_bytes > len(query.ciphertext)
+    assert answer.query_bytes > len(query.ciphertext(GROUPED))
     assert answer.answer_bytes > 0
 
 
@@ -95,8 +96,7 @@ def test_killed_engines_delay_an_answer_and_change_nothing(
             self.admit = keyholder.admit
 
         def answer(self, checks: list[bytes], outputs: list[bytes]) -> bytes:
-            engine = self._keyholder._engine
-            assert engine is not None
+            engine = self._keyholder._engine_of(club.agreement)
             assert engine.process_id is not None
             os.kill(engine.process_id, signal.SIGKILL)
             return self._keyholder.answer(checks, outputs)
