@@ -59,11 +59,11 @@ class ResNetConfig:
     small: bool = False
 
 
-def step_embedding(step: Tensor | float, size: int) -> Tensor:
+def step_embedding(step: Tensor, size: int) -> Tensor:
     """Return cosines and sines of time steps ``[...]``, float32 ``[..., size]``, as in Vaswani et al. (2017); ``size``
     is even."""
-    rates = torch.exp(-math.log(10_000) * torch.arange(size // 2) / (size // 2))
-    angles = torch.as_tensor(step, dtype=torch.float32)[..., None] * rates.to(getattr(step, "device", "cpu"))
+    rates = torch.exp(-math.log(10_000) * torch.arange(size // 2, device=step.device) / (size // 2))
+    angles = step[..., None] * rates
     return torch.cat([torch.cos(angles), torch.sin(angles)], -1)
 
 
@@ -204,7 +204,7 @@ class UNet(UNetBody):
         super().__init__(config)
         self.bits = bits
         size = 4 * config.channels
-        self.register_buffer("step", step_embedding(config.step, config.channels), persistent=False)
+        self.register_buffer("step", step_embedding(torch.tensor(config.step), config.channels), persistent=False)
         self.code_embedding = (
             nn.Sequential(nn.Linear(bits, size), nn.SiLU(), nn.Linear(size, size)) if bits > 1 else None
         )
