@@ -18,11 +18,12 @@ from provenance.hashing.code import HashCode
 from provenance.private_lookup.agreement import Agreement
 from provenance.private_lookup.circuit import Policy
 from provenance.private_lookup.engine import Engine, JointKeys
-from provenance.private_lookup.errors import BadInput, Refused
+from provenance.private_lookup.errors import BadInput, KeyholderUnreachable, Refused
 from provenance.private_lookup.identity import Identity, Message, PublicIdentity, read_signed, unseal
 from provenance.private_lookup.index import Answer
 from provenance.private_lookup.question import evaluate, joint_seed, read_question, write_question
-from provenance.private_lookup.registry import Registry
+from provenance.private_lookup.quorum import arranged, used_by
+from provenance.private_lookup.registry import Manifest, Registry
 from provenance.private_lookup.work import Evaluates
 
 
@@ -47,6 +48,18 @@ class AnsweringKeyholder(Protocol):
 
 # What evaluates: the signed question and the joint seed go in, one ciphertext for each block comes out.
 Evaluator = Callable[[bytes, bytes], Sequence[bytes]]
+
+
+# A keyholder and who it is.
+_Present = tuple[PublicIdentity, AnsweringKeyholder]
+
+
+class _Away(KeyholderUnreachable):
+    """A keyholder does not answer, or went away in the middle."""
+
+    def __init__(self, message: str, party: PublicIdentity) -> None:
+        super().__init__(message)
+        self.party = party
 
 
 class Query:
@@ -82,11 +95,7 @@ class Client:
         Raises:
             BadInput: it is of another algorithm or length than the catalogue's.
         """
-        if code.algorithm != self.agreement.algorithm or code.length != self.agreement.scheme.code_length:
-            raise BadInput(
-                f"The catalogue holds codes of {self.agreement.algorithm}, {self.agreement.scheme.code_length} bits;"
-                f" this one is of {code.algorithm}, {code.length} bits."
-            )
+        self.agreement.prove_code(code)
         return Query(partial(self._engine.encrypt_query, self._keys, code.bits))
 
     def ask(
@@ -95,22 +104,42 @@ class Client:
         policy: Policy,
         registry: Registry,
         evaluator: Evaluator,
-        keyholders: Sequence[AnsweringKeyholder],
+        keyholders: Sequence[AnsweringKeyholder | None],
     ) -> Answer:
         """Ask one question.
 
         Args:
             registry: the catalogue's present state; its manifest is enough.
-            keyholders: all of them, in the agreement's order.
+            keyholders: all of them, in the agreement's order; None for one that is known to be away. Where not all are
+                needed, the first that are there are asked; when one goes away, the question is asked anew of others.
 
         Raises:
             BadInput: something that came is not what it should be.
             Refused: a keyholder does not answer; it says why.
+            KeyholderUnreachable: too few are there.
         """
         began = time.perf_counter()
         manifest = registry.manifest
         if not manifest.blocks:
             return Answer(policy, False, (), 0, 0.0, time.perf_counter() - began, 0, 0, manifest.id)
+        there = _there(self.agreement, keyholders)
+        while True:
+            try:
+                return self._ask(query, policy, manifest, evaluator, there[: self.agreement.quorum], began)
+            except _Away as away:
+                there = [one for one in there if one[0] != away.party]
+                if len(there) < self.agreement.quorum:
+                    raise
+
+    def _ask(
+        self,
+        query: Query,
+        policy: Policy,
+        manifest: Manifest,
+        evaluator: Evaluator,
+        present: Sequence[_Present],
+        began: float,
+    ) -> Answer:
         reply = X25519PrivateKey.generate()
         question = write_question(
             self.identity,
@@ -121,19 +150,19 @@ class Client:
             query=query.ciphertext(manifest.group),
         )
         asked = read_question(question, self.agreement, {self.identity.name: self.identity.public}).id
-        seed, reveals = _agree_on_seed(self.agreement, question, asked, keyholders)
+        seed, reveals = _agree_on_seed(self.agreement, question, asked, present)
         with ThreadPoolExecutor(1) as pool:
             evaluation = pool.submit(evaluator, question, seed)
-            checks = _each(keyholders, lambda keyholder: keyholder.check(reveals))
+            checks = _each(present, lambda keyholder: keyholder.check(reveals))
             outputs = evaluation.result()
-        answers = _each(keyholders, lambda keyholder: keyholder.answer(checks, outputs))
-        shares = []
-        for message in _in_order(self.agreement, "answer", asked, answers):
-            shares.append([unseal(reply, box, bytes.fromhex(asked)) for box in message.parts])
+        answers = _each(present, lambda keyholder: keyholder.answer(checks, outputs))
+        opened = {
+            message.sender: [unseal(reply, box, bytes.fromhex(asked)) for box in message.parts]
+            for message in _in_order(self.agreement, "answer", asked, present, answers)
+        }
+        used = used_by(self.agreement.sub_keys, list(opened))
         expected = 1 if policy is Policy.BIT else len(manifest.blocks)
-        if any(len(parts) != expected for parts in shares):
-            raise BadInput("A keyholder's answer has too few shares, or too many.")
-        values = [self._engine.fuse(parts) for parts in zip(*shares, strict=True)]
+        values = [self._engine.fuse(parts) for parts in arranged(used, opened, expected)]
         places = []
         if policy is Policy.WHO:
             for number, (block, found) in enumerate(zip(manifest.blocks, values, strict=True)):
@@ -148,7 +177,7 @@ class Client:
             # Several matches cancel each other in one of 65,537 questions.
             0.0 if policy is Policy.WHO or matches else 1 / 65537,
             time.perf_counter() - began,
-            len(question) * (1 + len(keyholders)),
+            len(question) * (1 + len(present)),
             sum(len(answer) for answer in answers),
             manifest.id,
         )
@@ -165,7 +194,11 @@ class EncryptedIndex:
     """
 
     def __init__(
-        self, client: Client, registry: Registry, evaluator: Evaluator, keyholders: Sequence[AnsweringKeyholder]
+        self,
+        client: Client,
+        registry: Registry,
+        evaluator: Evaluator,
+        keyholders: Sequence[AnsweringKeyholder | None],
     ) -> None:
         self._client = client
         self._registry = registry
@@ -209,41 +242,74 @@ def local_evaluator(
     return run
 
 
-def offer(registry: Registry, keyholders: Sequence[AnsweringKeyholder]) -> None:
+def offer(registry: Registry, keyholders: Sequence[AnsweringKeyholder | None]) -> None:
     """Have all keyholders check a catalogue's present state; afterwards they answer questions about it.
+
+    Args:
+        keyholders: all of them, in the agreement's order. One that is away (None) needs an offer of its own later.
 
     Raises:
         Refused: a block is malformed, or the state is older than one that was checked.
     """
-    _seed, reveals = _agree_on_seed(registry.agreement, registry.signed, registry.manifest.id, keyholders)
-    checks = _each(keyholders, lambda keyholder: keyholder.check(reveals))
-    admitted = _each(keyholders, lambda keyholder: keyholder.admit(checks))
-    _in_order(registry.agreement, "admit", registry.manifest.id, admitted)
+    agreement = registry.agreement
+    there = _there(agreement, keyholders)
+    for start in range(0, len(there), agreement.quorum):
+        # The last few are joined by some that have checked already.
+        present = sorted((there[start:] + there)[: agreement.quorum], key=there.index)
+        _offer(registry, present)
+
+
+def _offer(registry: Registry, present: Sequence[_Present]) -> None:
+    agreement, offered = registry.agreement, registry.manifest.id
+    _seed, reveals = _agree_on_seed(agreement, registry.signed, offered, present)
+    checks = _each(present, lambda keyholder: keyholder.check(reveals))
+    admitted = _each(present, lambda keyholder: keyholder.admit(checks))
+    _in_order(agreement, "admit", offered, present, admitted)
+
+
+def _there(agreement: Agreement, keyholders: Sequence[AnsweringKeyholder | None]) -> list[_Present]:
+    """Return which keyholders are there.
+
+    Raises:
+        Refused: they are too few.
+    """
+    there = [(party, keyholder) for party, keyholder in zip(agreement.parties, keyholders, strict=False) if keyholder]
+    if len(keyholders) != len(agreement.parties) or len(there) < agreement.quorum:
+        which = "All" if agreement.needed is None else f"{agreement.needed} of"
+        raise Refused(f"{which} {len(agreement.parties)} keyholders are needed; there are {len(there)}.")
+    return there
 
 
 def _agree_on_seed(
-    agreement: Agreement, request: bytes, request_id: str, keyholders: Sequence[AnsweringKeyholder]
+    agreement: Agreement, request: bytes, request_id: str, present: Sequence[_Present]
 ) -> tuple[bytes, list[bytes]]:
     """Return the joint seed of a request, and the keyholders' messages that reveal it."""
-    if len(keyholders) != len(agreement.parties):
-        raise Refused(f"All {len(agreement.parties)} keyholders are needed; there are {len(keyholders)}.")
-    commits = _each(keyholders, lambda keyholder: keyholder.commit(request))
-    reveals = _each(keyholders, lambda keyholder: keyholder.reveal(commits))
-    said = _in_order(agreement, "reveal", request_id, reveals)
+    commits = _each(present, lambda keyholder: keyholder.commit(request))
+    reveals = _each(present, lambda keyholder: keyholder.reveal(commits))
+    said = _in_order(agreement, "reveal", request_id, present, reveals)
     seed = joint_seed(request_id, [bytes.fromhex(str(message.fields["nonce"])) for message in said])
     return seed, reveals
 
 
-def _each(keyholders: Sequence[AnsweringKeyholder], step: Callable[[AnsweringKeyholder], bytes]) -> list[bytes]:
+def _each(present: Sequence[_Present], step: Callable[[AnsweringKeyholder], bytes]) -> list[bytes]:
     """Have all keyholders take a step at once: each computes on a machine of its own."""
-    with ThreadPoolExecutor(len(keyholders)) as pool:
-        return list(pool.map(step, keyholders))
+
+    def one(party: PublicIdentity, keyholder: AnsweringKeyholder) -> bytes:
+        try:
+            return step(keyholder)
+        except KeyholderUnreachable as problem:
+            raise _Away(str(problem), party) from problem
+
+    with ThreadPoolExecutor(len(present)) as pool:
+        return list(pool.map(one, *zip(*present, strict=True)))
 
 
-def _in_order(agreement: Agreement, kind: str, request_id: str, data: Sequence[bytes]) -> list[Message]:
+def _in_order(
+    agreement: Agreement, kind: str, request_id: str, present: Sequence[_Present], data: Sequence[bytes]
+) -> list[Message]:
     """Prove the keyholders' messages, in the agreement's order."""
     read = []
-    for party, one in zip(agreement.parties, data, strict=True):
+    for (party, _keyholder), one in zip(present, data, strict=True):
         message = read_signed(one, kind, agreement.digest, {party.name: party})
         if message.fields.get("request") != request_id:
             raise BadInput(f"{party.name} answers another request.")

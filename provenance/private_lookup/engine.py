@@ -162,6 +162,10 @@ class Engine:
         secret, public = self._ask("share_keys", [seed] if seed else ())[1]
         return secret, public
 
+    def is_pair(self, secret: bytes, public: bytes) -> bool:
+        """Tell whether a share's secret part belongs to its public part."""
+        return bool(self._ask("is_pair", [secret, public])[0]["pair"])
+
     def share_relin_first(self, secret: bytes, first: bytes | None) -> bytes:
         """Return a party's first-round share of the relinearisation key.
 

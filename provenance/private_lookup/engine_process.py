@@ -69,6 +69,10 @@ class Engine:
         """[seed] or nothing -> [secret, public]."""
         return {}, self._bgv.share_keys(parts[0] if parts else None)
 
+    def do_is_pair(self, _head: dict[str, Any], parts: list[bytes]) -> _Answer:
+        """[secret, public] -> whether they belong together."""
+        return {"pair": self._bgv.is_pair(*parts)}, []
+
     def do_share_relin_first(self, _head: dict[str, Any], parts: list[bytes]) -> _Answer:
         """[secret, first share] or [secret] -> [share]."""
         return {}, [self._bgv.share_relin_first(parts[0], parts[1] if len(parts) > 1 else None)]

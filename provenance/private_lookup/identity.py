@@ -174,10 +174,17 @@ def read_signed(data: bytes, kind: str, about: str, senders: Mapping[str, Public
 
 
 def seal(reader: str, data: bytes, about: bytes) -> bytes:
-    """Return a box that only the owner of an X25519 public key (hex) can open, and only as what it is about."""
+    """Return a box that only the owner of an X25519 public key (hex) can open, and only as what it is about.
+
+    Raises:
+        BadInput: nobody can own that key.
+    """
     ephemeral = X25519PrivateKey.generate()
     public = ephemeral.public_key().public_bytes_raw()
-    shared = ephemeral.exchange(X25519PublicKey.from_public_bytes(bytes.fromhex(reader)))
+    try:
+        shared = ephemeral.exchange(X25519PublicKey.from_public_bytes(bytes.fromhex(reader)))
+    except ValueError as problem:
+        raise BadInput("A box cannot be sealed for this key: it is no key of anybody's.") from problem
     # The key is used once, so that the nonce need not vary.
     return public + AESGCM(_box_key(shared, public, bytes.fromhex(reader))).encrypt(bytes(_NONCE), data, about)
 
@@ -237,6 +244,14 @@ class Vault:
         """Write a secret; what was there under this name is replaced."""
         nonce = os.urandom(_NONCE)
         write_whole(self._file(name), nonce + self._cipher.encrypt(nonce, data, name.encode()))
+
+    def names(self) -> list[str]:
+        """Return the names of all secrets."""
+        return sorted(path.name.removesuffix(".sealed") for path in self._folder.glob("*.sealed"))
+
+    def remove(self, name: str) -> None:
+        """Remove a secret."""
+        self._file(name).unlink()
 
     def _file(self, name: str) -> Path:
         return self._folder / f"{name}.sealed"
