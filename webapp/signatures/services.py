@@ -159,7 +159,8 @@ def code_revoke(*, code: SignatureCode, actor: User | None, api_key: ApiKey | No
     if code.revoked_at is None:
         code.revoked_at = timezone.now()
         code.save(update_fields=("revoked_at",))
-        _audit_change("revoked", code, actor, api_key)
+        verb = "generator.revoked" if code.kind == Kind.GENERATOR else "signature.revoked"
+        _audit_change(verb, code, actor, api_key)
     return code
 
 
@@ -183,13 +184,14 @@ def code_restore(*, code: SignatureCode, actor: User | None, api_key: ApiKey | N
     except IntegrityError:
         message = _("The work has got another signature in the meantime.")
         raise ProductError(ErrorCode.CONFLICT, message, status=409) from None
-    _audit_change("restored", code, actor, api_key)
+    verb = "generator.restored" if code.kind == Kind.GENERATOR else "signature.restored"
+    _audit_change(verb, code, actor, api_key)
     return code
 
 
-def _audit_change(deed: str, code: SignatureCode, actor: User | None, api_key: ApiKey | None) -> None:
+def _audit_change(verb: str, code: SignatureCode, actor: User | None, api_key: ApiKey | None) -> None:
     audit(
-        verb=f"{'generator' if code.kind == Kind.GENERATOR else 'signature'}.{deed}",
+        verb=verb,
         obj=code,
         actor=actor,
         api_key=api_key,
