@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Protocol
 
 import numpy as np
@@ -21,7 +22,7 @@ from provenance.private_lookup.engine import Engine, JointKeys
 from provenance.private_lookup.errors import BadInput, Refused
 from provenance.private_lookup.identity import Identity, Message, PublicIdentity, read_signed, unseal
 from provenance.private_lookup.question import evaluate, joint_seed, read_question, write_question
-from provenance.private_lookup.registry import Registry
+from provenance.private_lookup.registry import Manifest, Registry
 
 
 class AnsweringKeyholder(Protocol):
@@ -73,6 +74,34 @@ class Answer:
     answer_bytes: int
 
 
+class Step(StrEnum):
+    """How far a question is."""
+
+    AGREE = "agree"
+    EVALUATE = "evaluate"
+    ANSWER = "answer"
+
+
+Report = Callable[[Step], None]
+
+
+@dataclass(frozen=True)
+class Asking:
+    """A question on its way.
+
+    Attributes:
+        id: of the question.
+        policy: what is asked.
+        question: signed, for the evaluator and the keyholders.
+        reply: opens the answer.
+    """
+
+    id: str
+    policy: Policy
+    question: bytes
+    reply: X25519PrivateKey
+
+
 @dataclass(frozen=True)
 class Query:
     """A code, encrypted once. ``who`` is answered for the same query as ``bit`` before."""
@@ -116,12 +145,14 @@ class Client:
         registry: Registry,
         evaluator: Evaluator,
         keyholders: Sequence[AnsweringKeyholder],
+        report: Report = lambda _step: None,
     ) -> Answer:
         """Ask one question.
 
         Args:
             registry: the catalogue's present state; its manifest is enough.
             keyholders: all of them, in the agreement's order.
+            report: see :func:`relay`.
 
         Raises:
             BadInput: something that came is not what it should be.
@@ -131,6 +162,12 @@ class Client:
         manifest = registry.manifest
         if not manifest.blocks:
             return Answer(policy, False, (), 0, 0.0, time.perf_counter() - began, 0, 0)
+        asking = self.prepare(query, policy, manifest)
+        answers = relay(self.agreement, asking.question, asking.id, evaluator, keyholders, report)
+        return self.read(asking, manifest, answers, time.perf_counter() - began)
+
+    def prepare(self, query: Query, policy: Policy, manifest: Manifest) -> Asking:
+        """Write the signed question about a catalogue's state, for :func:`relay` to pass on, here or elsewhere."""
         reply = X25519PrivateKey.generate()
         question = write_question(
             self.identity,
@@ -141,15 +178,18 @@ class Client:
             query=query.ciphertext,
         )
         asked = read_question(question, self.agreement, {self.identity.name: self.identity.public}).id
-        seed, reveals = _agree_on_seed(self.agreement, question, asked, keyholders)
-        with ThreadPoolExecutor(1) as pool:
-            evaluation = pool.submit(evaluator, question, seed)
-            checks = _each(keyholders, lambda keyholder: keyholder.check(reveals))
-            outputs = evaluation.result()
-        answers = _each(keyholders, lambda keyholder: keyholder.answer(checks, outputs))
+        return Asking(asked, policy, question, reply)
+
+    def read(self, asking: Asking, manifest: Manifest, answers: Sequence[bytes], seconds: float) -> Answer:
+        """Open what all keyholders answered, which nobody else can.
+
+        Raises:
+            BadInput: it is not what it should be.
+        """
+        policy = asking.policy
         shares = []
-        for message in _in_order(self.agreement, "answer", asked, answers):
-            shares.append([unseal(reply, box, bytes.fromhex(asked)) for box in message.parts])
+        for message in _in_order(self.agreement, "answer", asking.id, answers):
+            shares.append([unseal(asking.reply, box, bytes.fromhex(asking.id)) for box in message.parts])
         expected = 1 if policy is Policy.BIT else len(manifest.blocks)
         if any(len(parts) != expected for parts in shares):
             raise BadInput("A keyholder's answer has too few shares, or too many.")
@@ -166,10 +206,40 @@ class Client:
             tuple(places),
             manifest.entries,
             0.0 if policy is Policy.WHO or matches else 1 / 65537,
-            time.perf_counter() - began,
-            len(question),
+            seconds,
+            len(asking.question),
             sum(len(answer) for answer in answers),
         )
+
+
+def relay(
+    agreement: Agreement,
+    question: bytes,
+    question_id: str,
+    evaluator: Evaluator,
+    keyholders: Sequence[AnsweringKeyholder],
+    report: Report = lambda _step: None,
+) -> list[bytes]:
+    """Take a signed question through all steps and return the keyholders' answers, sealed for whoever asked.
+
+    Whoever relays learns nothing of the answer: it is the evaluator's place, or a site's between client and keyholders.
+
+    Args:
+        question_id: what :func:`question.read_question` says.
+        report: told each :class:`Step` before it begins; what it raises ends the question.
+
+    Raises:
+        BadInput, Refused: as :meth:`Client.ask`.
+    """
+    report(Step.AGREE)
+    seed, reveals = _agree_on_seed(agreement, question, question_id, keyholders)
+    report(Step.EVALUATE)
+    with ThreadPoolExecutor(1) as pool:
+        evaluation = pool.submit(evaluator, question, seed)
+        checks = _each(keyholders, lambda keyholder: keyholder.check(reveals))
+        outputs = evaluation.result()
+    report(Step.ANSWER)
+    return _each(keyholders, lambda keyholder: keyholder.answer(checks, outputs))
 
 
 def local_evaluator(
