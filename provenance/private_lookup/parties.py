@@ -34,7 +34,7 @@ from provenance.private_lookup import generation
 from provenance.private_lookup.agreement import Agreement
 from provenance.private_lookup.circuit import Policy
 from provenance.private_lookup.engine import Engine, JointKeys, Limits
-from provenance.private_lookup.errors import BadInput, Refused
+from provenance.private_lookup.errors import BadInput, Forgotten, Refused
 from provenance.private_lookup.identity import (
     Identity,
     Message,
@@ -363,7 +363,7 @@ class Keyholder:
             raise BadInput(f"A {kind} of every keyholder about one request is needed.")
         session = self._sessions.get(requests.pop())
         if session is None:
-            raise Refused("This request is not known here, or no longer. Begin it anew.")
+            raise Forgotten("This request is not known here, or no longer. Begin it anew.")
         return session, said
 
     def _checks(self, session: _Session) -> list[bytes]:
