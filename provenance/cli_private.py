@@ -21,10 +21,11 @@ from provenance.models.errors import ModelError
 from provenance.private_lookup import engine_setup
 from provenance.private_lookup.agreement import Agreement
 from provenance.private_lookup.circuit import Policy
-from provenance.private_lookup.client import Client, local_evaluator, offer
+from provenance.private_lookup.client import Client, EncryptedIndex, local_evaluator, offer
 from provenance.private_lookup.engine import Engine, Limits
 from provenance.private_lookup.errors import BadInput, PrivateLookupError, Refused
 from provenance.private_lookup.identity import Identity, PublicIdentity, Vault, write_whole
+from provenance.private_lookup.index import PrivateIndex
 from provenance.private_lookup.joint_keys import read_keys
 from provenance.private_lookup.journal import read_journal
 from provenance.private_lookup.parties import Keyholder
@@ -302,12 +303,9 @@ def ask(
         joint = read_keys(keys, agreed)
         parties = [RemoteKeyholder(path) for path in keyholder]
         with _engine(agreed) as running:
-            asker = Client(client, agreed, joint, running)
             evaluator = local_evaluator(registry, joint, running, {client.name: client.public})
-            query = asker.encrypt(code)
-            answer = asker.ask(query, Policy.BIT, registry, evaluator, parties)
-            if who and answer.matches:
-                answer = asker.ask(query, Policy.WHO, registry, evaluator, parties)
+            index: PrivateIndex = EncryptedIndex(Client(client, agreed, joint, running), registry, evaluator, parties)
+            answer = index.ask(code, who=who)
     said: dict[str, Any] = {
         "matches": answer.matches,
         "places": [list(place) for place in answer.places],

@@ -257,7 +257,8 @@ PRIVATE_QUESTIONS_PER_DAY = env_int("PRIVATE_QUESTIONS_PER_DAY", 20, minimum=1, 
 PRIVATE_MAX_CATALOGUES = env_int("PRIVATE_MAX_CATALOGUES", 5, minimum=1)
 # The largest block of any scheme has 1.7 GB.
 PRIVATE_BLOCK_MAX_BYTES = 2 * 1024**3
-PRIVATE_MAX_BLOCKS = env_int("PRIVATE_MAX_BLOCKS", 8, minimum=1)
+# Of the content of one catalogue. Each block is compared in turn, by the site and by every keyholder.
+PRIVATE_MAX_BYTES = env_int("PRIVATE_MAX_BYTES", 8 * 1024**3, minimum=1024)
 # A picture's bytes may fill a request, and an archive's too; the views hold each to its own limit.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1024**2
 DATA_UPLOAD_MAX_NUMBER_FILES = max(CHECK_MAX_FILES, IMPORT_MAX_FILES) + 2

@@ -7,9 +7,11 @@ computes it; parties that check each other rely on that. Everything is decrypted
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import repeat
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -48,11 +50,20 @@ class Bgv:
         self.tag: str = settings["tag"]
         self._trace: list[int] = settings["trace"]
         self._expansion: list[int] = settings["expansion"]
+        # Every serialised object names its parameters, whose tables this context has: without this they are computed
+        # anew for each, which takes three quarters of the time of reading a ciphertext.
+        openfhe.DisablePrecomputeCRTTablesAfterDeserializaton()
         self.context = _context(settings)
         if self.context.GetRingDimension() != self.ring:
             raise RuntimeError(f"the library chose a ring of {self.context.GetRingDimension()}, not of {self.ring}")
         self._monomials = [self._monomial(step) for step in range(len(self._expansion))]
         self._constants: dict[tuple[int, int], Any] = {}
+
+    def use_threads(self, count: int) -> None:
+        """Keep so many processors busy from now on."""
+        # The library's own OpenMP; it is loaded already, and offers this to C alone.
+        (library,) = Path(openfhe.__file__).parent.glob("lib/libgomp*")
+        ctypes.CDLL(str(library)).omp_set_num_threads(count)
 
     # Keys. Each party's share of a key is made from its share of the secret; the first party's shares fix what all have
     # in common.
@@ -130,31 +141,48 @@ class Bgv:
 
     # Codes to ciphertexts.
 
-    def encrypt_query(self, public: Any, bits: npt.NDArray[np.uint8]) -> bytes:
-        """Return one ciphertext of one code, uint8 ``[length]`` of 0 and 1, in the coefficients of the subring."""
+    def encrypt_query(self, public: Any, bits: npt.NDArray[np.uint8], group: int = 1) -> list[bytes]:
+        """Return the ciphertexts of one code, uint8 ``[length]`` of 0 and 1.
+
+        Args:
+            group: slots of an entry. Where it is 1, there is one ciphertext, with the bits in the coefficients of the
+                subring; else each has so many bits in its slots, as the catalogue's have, for every entry the same.
+        """
+        if group > 1:
+            signs = (2 * bits.astype(np.int64) - 1).reshape(-1, group)
+            return [
+                _bytes(self.context.Encrypt(public, self.slots(np.repeat(some, self.ring // group)))) for some in signs
+            ]
         stride = self.ring // self.subring
         # Trace and expansion multiply by the ring's dimension; it is taken out here.
         scale = pow(self.ring, -1, _MODULUS)
         coefficients = np.zeros(self.ring, np.int64)
         coefficients[: self.length * stride : stride] = (2 * bits.astype(np.int64) - 1) * scale
-        return _bytes(self.context.Encrypt(public, self._coefficients(coefficients)))
+        return [_bytes(self.context.Encrypt(public, self._coefficients(coefficients)))]
 
     def encrypt_rows(
-        self, public: Any, bits: npt.NDArray[np.uint8], offset: int = 0, base: Iterable[Any] | None = None
+        self,
+        public: Any,
+        bits: npt.NDArray[np.uint8],
+        group: int = 1,
+        offset: int = 0,
+        base: Iterable[Any] | None = None,
     ) -> Iterator[bytes]:
-        """Return the ciphertexts of a block, one for each bit of the code.
+        """Return the ciphertexts of a block, one for each ``group`` bits of the code.
+
+        A ciphertext's slots are ``group`` runs, each of the block's entries in their order: a run holds one bit of all.
 
         Args:
-            bits: uint8 ``[n, length]`` of 0 and 1, offset + n <= ring; other slots stay empty.
-            offset: slot of the first row.
+            bits: uint8 ``[n, length]`` of 0 and 1, offset + n <= ring / group; other slots stay empty.
+            offset: place of the first row.
             base: a block's ciphertexts that are added.
         """
         signs = 2 * bits.astype(np.int64) - 1
         below = repeat(None) if base is None else base
-        for column, under in zip(signs.T, below, strict=False):
-            slots = np.zeros(self.ring, np.int64)
-            slots[offset : offset + len(column)] = column
-            made = self.context.Encrypt(public, self._slots(slots))
+        for columns, under in zip(signs.T.reshape(-1, group, len(bits)), below, strict=False):
+            runs = np.zeros((group, self.ring // group), np.int64)
+            runs[:, offset : offset + len(bits)] = columns
+            made = self.context.Encrypt(public, self.slots(runs.ravel()))
             yield _bytes(made if under is None else self.context.EvalAdd(made, under))
 
     def fresh(self, data: bytes) -> Any:
@@ -201,7 +229,7 @@ class Bgv:
         query: Sequence[Any],
         block: Sequence[Any],
         *,
-        program: Sequence[Sequence[Any]],
+        polynomial: Callable[[Any], Any],
         used: int,
         alive: npt.NDArray[np.bool_],
         seed: bytes,
@@ -210,11 +238,11 @@ class Bgv:
         """Return one ciphertext for one block: the circuit of each slot's similarity, times a random mask.
 
         Args:
-            query: what :meth:`expand` returned.
+            query: what :meth:`expand` returned, or the ciphertexts of a query of grouped entries.
             block: the block's ciphertexts.
-            program: of a ``circuit.Circuit``.
+            polynomial: turns the slots' products, added, into the circuit's value; see :meth:`alone`.
             used: levels that the whole takes.
-            alive: bool ``[ring]``: slots that hold an entry that was not deleted.
+            alive: bool ``[ring]``: slots that hold an entry that was not deleted; of a grouped entry, the first.
             seed: what the masks are drawn from.
             who: whether slots are read one by one, so that those without an entry must not be zero.
         """
@@ -225,42 +253,52 @@ class Bgv:
                 total = product
             else:
                 self.context.EvalAddInPlace(total, product)
-        # To give up levels once costs less than to do it for every factor.
-        total = self._down(total, self.depth - used)
+        # To give up levels once costs less than to do it for every factor, and key switching less below.
+        total = self.drop(self._down(total, self.depth - used))
         self.context.RelinearizeInPlace(total)
-        value = self._run(program, self._drop(total))
+        value = polynomial(total)
         masks = _non_zero(seed + b"mask", self.ring) * alive
-        value = self._times(value, self._slots(masks, value.GetLevel()))
+        value = self._times(value, self.slots(masks, value.GetLevel()))
         if who:
             dead = _non_zero(seed + b"dead", self.ring) * ~alive
-            value = self.context.EvalAdd(value, self._slots(dead, value.GetLevel()))
-            value = self._drop(value)
+            value = self.context.EvalAdd(value, self.slots(dead, value.GetLevel()))
+            value = self.drop(value)
         return _bytes(value)
 
-    def check(self, columns: Sequence[Any], used: npt.NDArray[np.bool_], seed: bytes) -> bytes:
+    def check(
+        self,
+        columns: Sequence[Any],
+        used: npt.NDArray[np.bool_],
+        seed: bytes,
+        differences: Callable[[Sequence[Any]], Iterable[tuple[Any, _Numbers]]] | None = None,
+    ) -> bytes:
         """Return a ciphertext that decrypts to zeros if, and but for 1 in 65,537 a slot only if, all is well-formed.
 
         Well-formed: +1 or -1 in every used slot of every ciphertext, 0 in the others; random combinations of the
         squares tell.
 
         Args:
-            columns: an expanded query, or a block's ciphertexts.
+            columns: an expanded query, a query of grouped entries, or a block's ciphertexts.
             used: bool ``[ring]``.
+            differences: makes ciphertexts that must be zero of the columns, and where: int64 ``[ring]`` of 0 and 1.
         """
         start = self.depth - 2
         total, expected = None, np.zeros(self.ring, np.int64)
-        for number, column in enumerate(columns):
+        lowered = [self._down(column, start) for column in columns]
+        for number, value in enumerate(lowered):
             weights = _non_zero(seed + b"check" + number.to_bytes(2, "big"), self.ring)
             expected -= weights * used
-            value = self._down(column, start)
-            square = self._times(self.context.EvalMultNoRelin(value, value), self._slots(weights, start))
+            square = self._times(self.context.EvalMultNoRelin(value, value), self.slots(weights, start))
             if total is None:
                 total = square
             else:
                 self.context.EvalAddInPlace(total, square)
         self.context.RelinearizeInPlace(total)
-        total = self.context.EvalAdd(total, self._slots(expected, start))
-        return _bytes(self._drop(self._drop(total)))
+        total = self.context.EvalAdd(total, self.slots(expected, start))
+        for number, (difference, where) in enumerate(differences(lowered) if differences else ()):
+            weights = _non_zero(seed + b"differences" + number.to_bytes(2, "big"), self.ring)
+            total = self.context.EvalAdd(total, self._times(difference, self.slots(weights * where, start)))
+        return _bytes(self.drop(self.drop(total)))
 
     def add(self, ciphertexts: Sequence[bytes]) -> bytes:
         """Return the sum of evaluated ciphertexts."""
@@ -292,7 +330,7 @@ class Bgv:
         else:
             value.SetEncodingType(openfhe.PACKED_ENCODING)
             if mode == "who":
-                value = self._times(value, self._slots(_non_zero(common + b"factor", self.ring), value.GetLevel()))
+                value = self._times(value, self.slots(_non_zero(common + b"factor", self.ring), value.GetLevel()))
         share = self.context.MultipartyDecryptLead if lead else self.context.MultipartyDecryptMain
         (made,) = share([value], key)
         if mode == "bit":
@@ -329,7 +367,8 @@ class Bgv:
         found.SetNoiseScaleDeg(1)
         return found
 
-    def _run(self, program: Sequence[Sequence[Any]], value: Any) -> Any:
+    def alone(self, program: Sequence[Sequence[Any]], value: Any) -> Any:
+        """Run the program of a ``circuit.Circuit`` on the similarities of entries of one slot."""
         values = [value]
         for name, *numbers in program:
             first = values[numbers[0]]
@@ -338,15 +377,15 @@ class Bgv:
             elif name == "scale":
                 made = self._times(first, self._constant(numbers[1], first.GetLevel()))
             elif name == "add":
-                made = self.context.EvalAdd(*self._level(first, values[numbers[1]]))
+                made = self.context.EvalAdd(*self.level(first, values[numbers[1]]))
             elif name == "multiply" and numbers[0] == numbers[1]:
-                made = self._drop(self.context.EvalSquare(first))
+                made = self.drop(self.context.EvalSquare(first))
             elif name == "multiply":
-                made = self._drop(self.context.EvalMult(*self._level(first, values[numbers[1]])))
+                made = self.drop(self.context.EvalMult(*self.level(first, values[numbers[1]])))
             elif name == "fuse":
-                product = self.context.EvalMult(*self._level(first, values[numbers[1]]))
+                product = self.context.EvalMult(*self.level(first, values[numbers[1]]))
                 product.SetNoiseScaleDeg(1)
-                made = self._drop(self.context.EvalAdd(*self._level(product, values[numbers[2]])))
+                made = self.drop(self.context.EvalAdd(*self.level(product, values[numbers[2]])))
             else:
                 raise Malformed(f"no operation {name}")
             values.append(made)
@@ -357,7 +396,8 @@ class Bgv:
         product.SetNoiseScaleDeg(1)
         return product
 
-    def _drop(self, value: Any) -> Any:
+    def drop(self, value: Any) -> Any:
+        """Give up a prime, which divides the noise by it."""
         value = self.context.ModReduce(value)
         value.SetNoiseScaleDeg(1)
         return value
@@ -366,7 +406,8 @@ class Bgv:
         steps = level - value.GetLevel()
         return self.context.LevelReduce(value, None, steps) if steps > 0 else value
 
-    def _level(self, a: Any, b: Any) -> tuple[Any, Any]:
+    def level(self, a: Any, b: Any) -> tuple[Any, Any]:
+        """Bring two ciphertexts to the lower one's level."""
         level = max(a.GetLevel(), b.GetLevel())
         return self._down(a, level), self._down(b, level)
 
@@ -374,7 +415,7 @@ class Bgv:
         if (number, level) not in self._constants:
             one = np.zeros(self.ring, np.int64)
             one[:] = number
-            self._constants[number, level] = self._slots(one, level)
+            self._constants[number, level] = self.slots(one, level)
         return self._constants[number, level]
 
     def _monomial(self, step: int) -> Any:
@@ -383,7 +424,8 @@ class Bgv:
         coefficients[self.ring - (self.ring // self.subring << step)] = -1
         return self._coefficients(coefficients)
 
-    def _slots(self, values: _Numbers, level: int = 0) -> Any:
+    def slots(self, values: _Numbers, level: int = 0) -> Any:
+        """Encode int64 ``[ring]``, one number a slot."""
         return self.context.MakePackedPlaintext(_centred(values), 1, level)
 
     def _coefficients(self, values: _Numbers, level: int = 0) -> Any:

@@ -6,6 +6,8 @@ Bits are +1 and -1, so that a query and an entry have the inner product s = leng
   anything matches.
 - ``who``: zero for every distance within the threshold, not zero above it. Each slot tells of its own entry.
 
+Where an entry has many slots, all with the same s, they share the work; see :class:`Spread`.
+
 Both are products of (s - root) over evenly spaced roots. Around their middle c they are even, so with y = (s - c)^2
 half the degree is left: the product of (y - (2i - 1)^2) for i = 1..m. Where the number of roots is odd, one that no
 distance can reach is added. The rest is Paterson and Stockmeyer's method (SIAM J. Comput. 2 (1), 1973). An empty slot
@@ -122,21 +124,87 @@ def compile_circuit(policy: Policy, code_length: int, tau: int) -> Circuit:
     Raises:
         SchemeError: the length or the threshold is not offered.
     """
-    check_tau(tau)
-    if code_length not in CODE_LENGTHS:
-        raise SchemeError(f"There is no circuit for codes of {code_length} bits. Choose one of {CODE_LENGTHS}.")
-    if policy is Policy.BIT:
-        pairs = (code_length - tau + 1) // 2
-        middle = code_length - 2 * (tau + 1) - (2 * pairs - 1)
-    else:
-        pairs = (tau + 2) // 2
-        middle = code_length - 2 * tau + (2 * pairs - 1)
+    pairs, middle = _zeros(policy, code_length, tau)
     coefficients = _coefficients(pairs)
     offered = (
         Circuit(policy, code_length, tau, _program(middle, coefficients, baby))
         for baby in range(1, min(_MOST_BABY_STEPS, pairs) + 1)
     )
     return min(offered, key=lambda circuit: (circuit.depth, circuit.products))
+
+
+@dataclass(frozen=True)
+class Spread:
+    """The same polynomial where an entry has several slots: each multiplies some factors, then they are multiplied.
+
+    With y = (s - middle)^2, a slot multiplies (y - root) over one row of ``roots``. Each of the ``folds`` then
+    multiplies every slot by another one, so that in the end each has the product of all. Where there are fewer roots
+    than places, the last one fills them, which adds no other zero.
+
+    Attributes:
+        middle: c above.
+        roots: of y, ``[2^folds][a few]``.
+        folds: how often slots are multiplied by each other.
+    """
+
+    middle: int
+    roots: tuple[tuple[int, ...], ...]
+    folds: int
+
+    @property
+    def depth(self) -> int:
+        """Products one after the other."""
+        return 1 + (len(self.roots[0]) - 1).bit_length() + self.folds
+
+    @property
+    def cost(self) -> int:
+        """Key switches, each times the primes that it works on: what the time goes with."""
+        primes = 3 + self.depth
+        # Six rotations and a relinearisation bring the similarity about.
+        total, left = 7 * primes, len(self.roots[0])
+        total += primes
+        primes -= 1
+        while left > 1:
+            total += left // 2 * primes
+            left -= left // 2
+            primes -= 1
+        return total + sum(2 * (primes - fold) for fold in range(self.folds))
+
+    def __call__(self, similarities: npt.ArrayLike) -> npt.NDArray[np.int64]:
+        """Return the polynomial's values, as :class:`Circuit` does."""
+        y = (np.asarray(similarities, dtype=np.int64) - self.middle) ** 2 % PLAINTEXT_MODULUS
+        product = np.ones_like(y)
+        for root in (root for some in self.roots for root in some):
+            product = product * (y - root) % PLAINTEXT_MODULUS
+        return product
+
+
+@cache
+def spread_circuit(policy: Policy, code_length: int, tau: int, group: int) -> Spread:
+    """Return the cheapest circuit for entries of ``group`` slots, a power of two.
+
+    Raises:
+        SchemeError: the length or the threshold is not offered.
+    """
+    pairs, middle = _zeros(policy, code_length, tau)
+    offered = []
+    for folds in range(group.bit_length()):
+        places = -(-pairs // (1 << folds)) << folds
+        roots = [(2 * min(i, pairs) - 1) ** 2 % PLAINTEXT_MODULUS for i in range(1, places + 1)]
+        offered.append(Spread(middle, tuple(tuple(roots[n :: 1 << folds]) for n in range(1 << folds)), folds))
+    return min(offered, key=lambda one: (one.depth, one.cost))
+
+
+def _zeros(policy: Policy, code_length: int, tau: int) -> tuple[int, int]:
+    """Return how many pairs of similarities are zeros, and their middle."""
+    check_tau(tau)
+    if code_length not in CODE_LENGTHS:
+        raise SchemeError(f"There is no circuit for codes of {code_length} bits. Choose one of {CODE_LENGTHS}.")
+    if policy is Policy.BIT:
+        pairs = (code_length - tau + 1) // 2
+        return pairs, code_length - 2 * (tau + 1) - (2 * pairs - 1)
+    pairs = (tau + 2) // 2
+    return pairs, code_length - 2 * tau + (2 * pairs - 1)
 
 
 def _coefficients(pairs: int) -> list[int]:

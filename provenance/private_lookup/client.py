@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cache, partial
 from typing import Protocol
 
 import numpy as np
@@ -21,6 +22,7 @@ from provenance.private_lookup.circuit import Policy
 from provenance.private_lookup.engine import Engine, JointKeys
 from provenance.private_lookup.errors import BadInput, Refused
 from provenance.private_lookup.identity import Identity, Message, PublicIdentity, read_signed, unseal
+from provenance.private_lookup.index import Answer
 from provenance.private_lookup.question import evaluate, joint_seed, read_question, write_question
 from provenance.private_lookup.registry import Manifest, Registry
 
@@ -48,32 +50,6 @@ class AnsweringKeyholder(Protocol):
 Evaluator = Callable[[bytes, bytes], Sequence[bytes]]
 
 
-@dataclass(frozen=True)
-class Answer:
-    """What was learnt, and what it took.
-
-    Attributes:
-        policy: what was asked.
-        matches: whether anything matches.
-        places: for ``who``, block and slot of each entry that does; for ``bit``, nothing.
-        entries: how many entries were asked about.
-        missed: chance that a match was missed: 0 where there is at most one; several cancel each other in one of
-            65,537 questions.
-        seconds: from the question to the answer.
-        query_bytes: sent to the evaluator and to each keyholder.
-        answer_bytes: sealed shares, of all keyholders together.
-    """
-
-    policy: Policy
-    matches: bool
-    places: tuple[tuple[int, int], ...]
-    entries: int
-    missed: float
-    seconds: float
-    query_bytes: int
-    answer_bytes: int
-
-
 class Step(StrEnum):
     """How far a question is."""
 
@@ -82,6 +58,7 @@ class Step(StrEnum):
     ANSWER = "answer"
 
 
+# Told each step before it begins; what it raises ends the question.
 Report = Callable[[Step], None]
 
 
@@ -102,11 +79,15 @@ class Asking:
     reply: X25519PrivateKey
 
 
-@dataclass(frozen=True)
 class Query:
-    """A code, encrypted once. ``who`` is answered for the same query as ``bit`` before."""
+    """A code, encrypted once for each kind of blocks. ``who`` is answered for the same query as ``bit`` before.
 
-    ciphertext: bytes
+    Args:
+        encrypt: encrypts the code for catalogues whose entries have so many slots.
+    """
+
+    def __init__(self, encrypt: Callable[[int], bytes]) -> None:
+        self.ciphertext = cache(encrypt)
 
 
 class Client:
@@ -136,7 +117,7 @@ class Client:
                 f"The catalogue holds codes of {self.agreement.algorithm}, {self.agreement.scheme.code_length} bits;"
                 f" this one is of {code.algorithm}, {code.length} bits."
             )
-        return Query(self._engine.encrypt_query(self._keys, code.bits))
+        return Query(partial(self._engine.encrypt_query, self._keys, code.bits))
 
     def ask(
         self,
@@ -161,7 +142,7 @@ class Client:
         began = time.perf_counter()
         manifest = registry.manifest
         if not manifest.blocks:
-            return Answer(policy, False, (), 0, 0.0, time.perf_counter() - began, 0, 0)
+            return Answer(policy, False, (), 0, 0.0, time.perf_counter() - began, 0, 0, manifest.id)
         asking = self.prepare(query, policy, manifest)
         answers = relay(self.agreement, asking.question, asking.id, evaluator, keyholders, report)
         return self.read(asking, manifest, answers, time.perf_counter() - began)
@@ -175,7 +156,7 @@ class Client:
             policy=policy,
             manifest=manifest.id,
             reply=reply.public_key().public_bytes_raw().hex(),
-            query=query.ciphertext,
+            query=query.ciphertext(manifest.group),
         )
         asked = read_question(question, self.agreement, {self.identity.name: self.identity.public}).id
         return Asking(asked, policy, question, reply)
@@ -205,10 +186,12 @@ class Client:
             matches,
             tuple(places),
             manifest.entries,
+            # Several matches cancel each other in one of 65,537 questions.
             0.0 if policy is Policy.WHO or matches else 1 / 65537,
             seconds,
-            len(asking.question),
+            len(asking.question) * (1 + len(self.agreement.parties)),
             sum(len(answer) for answer in answers),
+            manifest.id,
         )
 
 
@@ -240,6 +223,43 @@ def relay(
         outputs = evaluation.result()
     report(Step.ANSWER)
     return _each(keyholders, lambda keyholder: keyholder.answer(checks, outputs))
+
+
+class EncryptedIndex:
+    """A catalogue that is encrypted under a joint key, as :class:`index.PrivateIndex`.
+
+    Args:
+        client: asks.
+        registry: the catalogue; its manifest is enough where another machine evaluates.
+        evaluator: see :func:`local_evaluator`.
+        keyholders: all of them, in the agreement's order.
+    """
+
+    def __init__(
+        self, client: Client, registry: Registry, evaluator: Evaluator, keyholders: Sequence[AnsweringKeyholder]
+    ) -> None:
+        self._client = client
+        self._registry = registry
+        self._evaluator = evaluator
+        self._keyholders = keyholders
+
+    @property
+    def agreement(self) -> Agreement:
+        """Whose keys."""
+        return self._client.agreement
+
+    @property
+    def entries(self) -> int:
+        """How many entries the state has that is asked about."""
+        return self._registry.manifest.entries
+
+    def ask(self, code: HashCode, *, who: bool = False) -> Answer:
+        """See :meth:`index.PrivateIndex.ask`."""
+        query = self._client.encrypt(code)
+        answer = self._client.ask(query, Policy.BIT, self._registry, self._evaluator, self._keyholders)
+        if who and answer.matches:
+            answer = self._client.ask(query, Policy.WHO, self._registry, self._evaluator, self._keyholders)
+        return answer
 
 
 def local_evaluator(

@@ -10,9 +10,9 @@ import os
 import socket
 import subprocess
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -20,11 +20,11 @@ import numpy as np
 import numpy.typing as npt
 
 from provenance.private_lookup import engine_setup, frames
-from provenance.private_lookup.circuit import Circuit, Policy
+from provenance.private_lookup.circuit import Circuit, Policy, Spread, spread_circuit
 from provenance.private_lookup.errors import BadInput, EngineFailed
-from provenance.private_lookup.scheme import Scheme
+from provenance.private_lookup.scheme import ALONE, GROUPED, Scheme
 
-PROTOCOL = 1
+PROTOCOL = 2
 _FOLDER = Path(__file__).parent
 # Only the modules of this folder can be imported there: neither the rest of the package nor its requirements.
 _START = """
@@ -38,6 +38,7 @@ main()
 """
 _GIGABYTE = 1 << 30
 _BLOCKS_OF_WORK = 4
+_BLOCKS = 2
 _SECONDS_TO_END = 10
 
 
@@ -67,12 +68,12 @@ class JointKeys:
     relin: FileName
     automorphisms: dict[int, FileName]
 
-    def named(self) -> dict[str, Any]:
-        """Return them as the engine is told."""
+    def named(self, automorphisms: Iterable[int] = ()) -> dict[str, Any]:
+        """Return them as the engine is told, with those ``automorphisms`` that it needs."""
         return {
             "public": self.public.named(),
             "relin": self.relin.named(),
-            "automorphisms": {str(index): file.named() for index, file in self.automorphisms.items()},
+            "automorphisms": {str(index): self.automorphisms[index].named() for index in automorphisms},
         }
 
 
@@ -81,12 +82,13 @@ class Limits:
     """What an engine may use.
 
     Attributes:
-        most_blocks: blocks that stay in memory, 0.6 GB each at 96 bits and full parameters; at least 1.
+        most_blocks: blocks that stay in memory, 0.6 GB each at 96 bits and full parameters (or as many small ones as
+            are no larger); at least 1. By default what the memory has room for, or 2 where that is not given either.
         memory: bytes of memory, above which a request fails with a reason; by default what these blocks need.
         threads: processors kept busy by one request. On a machine that others use, more than 1 is slower.
     """
 
-    most_blocks: int = 2
+    most_blocks: int | None = None
     memory: int | None = None
     threads: int = 1
 
@@ -94,9 +96,22 @@ class Limits:
         """Return the bytes that an engine of this scheme may use."""
         if self.memory is not None:
             return self.memory
-        # A query taken apart is as large as a block, and is three times that while it is. Shares of keys, libraries and
-        # encoded numbers fit into the rest.
-        return _GIGABYTE + (self.most_blocks + _BLOCKS_OF_WORK) * scheme.block_bytes
+        return work_memory(scheme) + self.blocks_for(scheme) * scheme.block_bytes
+
+    def blocks_for(self, scheme: Scheme) -> int:
+        """Return how many blocks of this scheme stay in memory."""
+        if self.most_blocks is not None:
+            return self.most_blocks
+        if self.memory is None:
+            return _BLOCKS
+        return max(1, (self.memory - work_memory(scheme)) // scheme.block_bytes)
+
+
+def work_memory(scheme: Scheme) -> int:
+    """Return the bytes that an engine needs beside its resident blocks."""
+    # A query taken apart is as large as a block, and is three times that while it is. Shares of keys, libraries and
+    # encoded numbers fit into the rest.
+    return _GIGABYTE + _BLOCKS_OF_WORK * scheme.block_bytes
 
 
 class Engine:
@@ -179,47 +194,53 @@ class Engine:
         """
         return self._one("join", shares, kind=kind)
 
-    def encrypt_query(self, keys: JointKeys, code: bytes) -> bytes:
-        """Return the ciphertext of one packed code.
+    def encrypt_query(self, keys: JointKeys, code: bytes, group: int = ALONE) -> bytes:
+        """Return the ciphertext of one packed code, or its several ciphertexts, for a catalogue of such a ``group``.
 
         Raises:
             BadInput: the code has another length.
         """
         self._check_rows(code, 1)
-        return self._one("encrypt_query", [code], keys=keys.named())
+        return b"".join(self._ask("encrypt_query", [code], keys=keys.named(), group=group)[1])
 
     def encrypt_block(
-        self, keys: JointKeys, codes: bytes, path: Path, base: tuple[FileName, int] | None = None
+        self,
+        keys: JointKeys,
+        codes: bytes,
+        path: Path,
+        base: tuple[FileName, int] | None = None,
+        group: int = ALONE,
     ) -> tuple[FileName, int]:
         """Write the ciphertexts of packed codes, one row after the other, and return the file and its bytes.
 
         Args:
-            base: a block that these rows are added to, and the slots that it uses.
+            base: a block that these rows are added to, and the places that it uses.
+            group: slots of an entry, ``ALONE`` or ``GROUPED``.
 
         Raises:
-            BadInput: there are no whole rows, none, or more than a block has slots.
+            BadInput: there are no whole rows, none, or more than a block has places.
         """
-        self._check_rows(codes, len(codes) * 8 // self.scheme.code_length)
+        self._check_rows(codes, len(codes) * 8 // self.scheme.code_length, group)
         file, offset = base or (None, 0)
-        named = {"base": file.named() if file else None, "offset": offset}
+        named = {"base": file.named() if file else None, "offset": offset, "group": group}
         said, _parts = self._ask("encrypt_block", [codes], keys=keys.named(), path=str(path), **named)
         return FileName(path, said["sha256"]), said["bytes"]
 
-    def read_query(self, query: bytes) -> None:
+    def read_query(self, query: bytes, group: int = ALONE) -> None:
         """Refuse what is no query under these keys.
 
         Raises:
             BadInput: it is none.
         """
-        self._ask("read_query", [query])
+        self._ask("read_query", [query], group=group)
 
-    def expand(self, keys: JointKeys, query: bytes) -> None:
+    def expand(self, keys: JointKeys, query: bytes, group: int = ALONE) -> None:
         """Take a query apart ahead of what needs it. The last one that was is kept."""
-        self._ask("expand", [query], keys=keys.named())
+        self._ask("expand", [query], **self._kind(keys, group))
 
-    def load(self, block: FileName) -> None:
+    def load(self, block: FileName, group: int = ALONE) -> None:
         """Bring a block into memory ahead of what needs it."""
-        self._ask("load", block=block.named())
+        self._ask("load", block=block.named(), group=group)
 
     def evaluate(
         self,
@@ -230,30 +251,42 @@ class Engine:
         *,
         alive: npt.NDArray[np.bool_],
         seed: bytes,
+        group: int = ALONE,
     ) -> bytes:
         """Return the circuit's masked values over one block, encrypted; the same for the same arguments, anywhere.
 
         Args:
-            alive: bool ``[ring]``: slots with an entry that was not deleted.
+            alive: bool ``[ring]``: slots with an entry that was not deleted; the first one of each that has several.
             seed: the masks are drawn from it; every block needs one of its own.
+            group: slots of an entry, in the block and in the query.
         """
+        spread = None if group == ALONE else spread_circuit(circuit.policy, circuit.code_length, circuit.tau, group)
         return self._one(
             "evaluate",
             [query, np.packbits(alive).tobytes(), seed],
-            keys=keys.named(),
             block=block.named(),
-            program=circuit.program,
-            used=used_levels(circuit),
+            circuit={"id": circuit.digest, **(asdict(spread) if spread else {"program": circuit.program})},
+            used=used_levels(spread or circuit, circuit.policy),
             policy=str(circuit.policy),
+            **self._kind(keys, group),
         )
 
-    def check_query(self, keys: JointKeys, query: bytes, seed: bytes) -> bytes:
-        """Return a ciphertext that decrypts to zeros if the query holds nothing but +1 and -1."""
-        return self._one("check_query", [query, seed], keys=keys.named())
+    def check_query(self, keys: JointKeys, query: bytes, seed: bytes, group: int = ALONE) -> bytes:
+        """Return a ciphertext that decrypts to zeros if a query is nothing but +1 and -1, for all entries alike."""
+        return self._one("check_query", [query, seed], **self._kind(keys, group))
 
-    def check_block(self, keys: JointKeys, block: FileName, *, used: npt.NDArray[np.bool_], seed: bytes) -> bytes:
+    def check_block(
+        self, keys: JointKeys, block: FileName, *, used: npt.NDArray[np.bool_], seed: bytes, group: int = ALONE
+    ) -> bytes:
         """Return a ciphertext that decrypts to zeros if used slots hold +1 and -1, and the others 0."""
-        return self._one("check_block", [np.packbits(used).tobytes(), seed], keys=keys.named(), block=block.named())
+        parts = [np.packbits(used).tobytes(), seed]
+        return self._one("check_block", parts, block=block.named(), **self._kind(keys, group))
+
+    def use_threads(self, threads: int) -> None:
+        """Keep so many processors busy from now on."""
+        self._limits = replace(self._limits, threads=threads)
+        if self.process_id is not None:
+            self._ask("threads", threads=threads)
 
     def add(self, ciphertexts: Sequence[bytes]) -> bytes:
         """Return the sum of evaluated ciphertexts."""
@@ -281,11 +314,13 @@ class Engine:
         """Return ``blocks`` resident, ``peak_bytes`` of memory and the ``process``."""
         return self._ask("status")[0]
 
-    def _check_rows(self, codes: bytes, rows: int) -> None:
-        if not 1 <= rows <= self.scheme.ring or len(codes) * 8 != rows * self.scheme.code_length:
-            raise BadInput(
-                f"{len(codes)} bytes are not 1 to {self.scheme.ring} codes of {self.scheme.code_length} bits."
-            )
+    def _kind(self, keys: JointKeys, group: int) -> dict[str, Any]:
+        return {"group": group, "keys": keys.named(self.scheme.needed(group))}
+
+    def _check_rows(self, codes: bytes, rows: int, group: int = ALONE) -> None:
+        most = self.scheme.entries(group)
+        if not 1 <= rows <= most or len(codes) * 8 != rows * self.scheme.code_length:
+            raise BadInput(f"{len(codes)} bytes are not 1 to {most} codes of {self.scheme.code_length} bits.")
 
     def _one(self, operation: str, parts: Sequence[bytes] = (), **said: Any) -> bytes:
         (made,) = self._ask(operation, parts, **said)[1]
@@ -348,10 +383,14 @@ class Engine:
             "subring": self.scheme.subring,
             "trace": self.scheme.trace,
             "expansion": self.scheme.expansion,
+            "group": GROUPED,
+            "turns": self.scheme.turns,
+            "neighbour": self.scheme.neighbour,
             "parties": self.parties,
             "tag": self.tag,
         }
-        head, _parts = self._exchange({"do": "open", "settings": settings, "most_blocks": self._limits.most_blocks}, ())
+        opening = {"do": "open", "settings": settings, "most_blocks": self._limits.blocks_for(self.scheme)}
+        head, _parts = self._exchange(opening, ())
         if not head["ok"] or head["protocol"] != PROTOCOL:
             self._end()
             raise EngineFailed(f"The engine cannot work with {self.scheme.id}: {head.get('message', 'other protocol')}")
@@ -371,6 +410,6 @@ class Engine:
                 process.wait()
 
 
-def used_levels(circuit: Circuit) -> int:
+def used_levels(circuit: Circuit | Spread, policy: Policy) -> int:
     """Return the levels that a circuit takes with the similarity before it and, for ``who``, the mask after it."""
-    return circuit.depth + 1 + (circuit.policy is Policy.WHO)
+    return circuit.depth + 1 + (policy is Policy.WHO)

@@ -17,6 +17,7 @@ import sys
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -25,8 +26,9 @@ import numpy.typing as npt
 
 from provenance.private_lookup import frames
 from provenance.private_lookup.bgv import Bgv, Malformed
+from provenance.private_lookup.bgv_grouped import Grouped
 
-PROTOCOL = 1
+PROTOCOL = 2
 _Answer = tuple[dict[str, Any], list[bytes]]
 _CHUNK = 1 << 20
 
@@ -36,17 +38,20 @@ class Engine:
 
     Args:
         bgv: the context.
-        most_blocks: how many blocks stay in memory; the one that was used longest ago goes first.
+        grouped: for entries of many slots.
+        most_blocks: how many blocks of entries of one slot stay in memory, or as many more smaller ones as are no
+            larger; the one that was used longest ago goes first.
     """
 
-    def __init__(self, bgv: Bgv, most_blocks: int) -> None:
+    def __init__(self, bgv: Bgv, grouped: Grouped, most_blocks: int) -> None:
         self._bgv = bgv
-        self._most_blocks = most_blocks
+        self._grouped = grouped
+        self._most_columns = most_blocks * bgv.length
         self._blocks: OrderedDict[str, list[Any]] = OrderedDict()
         self._keys: dict[str, Any] = {}
         self._relin = ""
-        # The last query: its digest and its expansion. Policies and blocks share it.
-        self._query: tuple[str, list[Any]] | None = None
+        # The last query: its digest and kind, and its expansion. Policies and blocks share it.
+        self._query: tuple[tuple[str, int], list[Any]] | None = None
 
     def answer(self, head: dict[str, Any], parts: list[bytes]) -> _Answer:
         """Carry out one request.
@@ -81,22 +86,25 @@ class Engine:
         return {}, [self._bgv.join(head["kind"], parts)]
 
     def do_encrypt_query(self, head: dict[str, Any], parts: list[bytes]) -> _Answer:
-        """[packed code] -> [ciphertext]."""
+        """[packed code] -> its ciphertexts."""
         bits = np.unpackbits(np.frombuffer(parts[0], np.uint8))
-        return {}, [self._bgv.encrypt_query(self._public(head), bits)]
+        return {}, self._bgv.encrypt_query(self._public(head), bits, self._group(head))
 
     def do_encrypt_block(self, head: dict[str, Any], parts: list[bytes]) -> _Answer:
         """[packed codes] -> a new file of ciphertexts, and its size and SHA-256."""
         packed = np.frombuffer(parts[0], np.uint8).reshape(-1, self._bgv.length // 8)
-        offset = head["offset"]
-        if offset + len(packed) > self._bgv.ring:
-            raise Malformed("more rows than a block has slots")
-        base = map(self._bgv.fresh, self._columns(*head["base"])) if head["base"] else None
-        rows = self._bgv.encrypt_rows(self._public(head), np.unpackbits(packed, axis=1), offset, base)
+        offset, group = head["offset"], self._group(head)
+        if offset + len(packed) > self._bgv.ring // group:
+            raise Malformed("more rows than a block has places")
+        base = None
+        if head["base"]:
+            path, sha256 = head["base"]
+            base = map(self._bgv.fresh, self._columns(path, sha256, group))
+        rows = self._bgv.encrypt_rows(self._public(head), np.unpackbits(packed, axis=1), group, offset, base)
         first = next(rows)
         digest, size = hashlib.sha256(), 0
-        path = Path(head["path"])
-        unfinished = path.with_name(f"{path.name}.unfinished")
+        made = Path(head["path"])
+        unfinished = made.with_name(f"{made.name}.unfinished")
         with unfinished.open("wb") as file:
 
             def write(data: bytes) -> None:
@@ -106,18 +114,18 @@ class Engine:
                 size += len(data)
 
             # Every ciphertext of a block has one size.
-            write(frames.start({"tag": self._bgv.tag}, [len(first)] * self._bgv.length))
+            write(frames.start({"tag": self._bgv.tag}, [len(first)] * (self._bgv.length // group)))
             write(first)
             for data in rows:
                 write(data)
             file.flush()
             os.fsync(file.fileno())
-        unfinished.replace(path)
+        unfinished.replace(made)
         return {"sha256": digest.hexdigest(), "bytes": size}, []
 
-    def do_read_query(self, _head: dict[str, Any], parts: list[bytes]) -> _Answer:
-        """[query] -> nothing, if it is a fresh ciphertext under these keys."""
-        self._bgv.fresh(parts[0])
+    def do_read_query(self, head: dict[str, Any], parts: list[bytes]) -> _Answer:
+        """[query] -> nothing, if it is of fresh ciphertexts under these keys."""
+        self._ciphertexts(head, parts[0])
         return {}, []
 
     def do_expand(self, head: dict[str, Any], parts: list[bytes]) -> _Answer:
@@ -127,16 +135,21 @@ class Engine:
 
     def do_load(self, head: dict[str, Any], _parts: list[bytes]) -> _Answer:
         """Nothing -> nothing; what follows finds the block in memory."""
-        self._block(head["block"])
+        self._block(head)
         return {}, []
 
     def do_evaluate(self, head: dict[str, Any], parts: list[bytes]) -> _Answer:
         """[query, alive, seed] -> [one ciphertext for the block]."""
         query, alive, seed = parts
+        columns = self._expanded(head, query)
+        if self._group(head) > 1:
+            polynomial = partial(self._grouped.spread, keys=self._evaluation_keys(head), circuit=head["circuit"])
+        else:
+            polynomial = partial(self._bgv.alone, head["circuit"]["program"])
         result = self._bgv.evaluate(
-            self._expanded(head, query),
-            self._block(head["block"]),
-            program=head["program"],
+            columns,
+            self._block(head),
+            polynomial=polynomial,
             used=head["used"],
             alive=self._bitmap(alive),
             seed=seed,
@@ -148,13 +161,20 @@ class Engine:
         """[query, seed] -> [ciphertext of zeros if the query is well-formed]."""
         query, seed = parts
         columns = self._expanded(head, query)
-        return {}, [self._bgv.check(columns, np.ones(self._bgv.ring, bool), seed)]
+        differences = None
+        if self._group(head) > 1:
+            # What is taken apart is the same in every slot; these ciphertexts are as they were sent.
+            differences = partial(self._grouped.differences, keys=self._evaluation_keys(head))
+        return {}, [self._bgv.check(columns, np.ones(self._bgv.ring, bool), seed, differences)]
 
     def do_check_block(self, head: dict[str, Any], parts: list[bytes]) -> _Answer:
         """[used slots, seed] -> [ciphertext of zeros if the block is well-formed]."""
         used, seed = parts
         self._evaluation_keys(head)
-        return {}, [self._bgv.check(self._block(head["block"]), self._bitmap(used), seed)]
+        slots = self._bitmap(used)
+        if self._group(head) > 1:
+            slots = self._grouped.all_slots(slots)
+        return {}, [self._bgv.check(self._block(head), slots, seed)]
 
     def do_add(self, _head: dict[str, Any], parts: list[bytes]) -> _Answer:
         """Evaluated ciphertexts -> [their sum]."""
@@ -177,6 +197,11 @@ class Engine:
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
         return {"blocks": len(self._blocks), "peak_bytes": peak, "process": os.getpid()}, []
 
+    def do_threads(self, head: dict[str, Any], _parts: list[bytes]) -> _Answer:
+        """Nothing -> nothing; what follows keeps so many processors busy."""
+        self._bgv.use_threads(head["threads"])
+        return {}, []
+
     def _public(self, head: dict[str, Any]) -> Any:
         return self._key(head["keys"]["public"], self._bgv.public_key)
 
@@ -194,31 +219,49 @@ class Engine:
             self._keys[sha256] = read(_proved(path, sha256))
         return self._keys[sha256]
 
+    def _group(self, head: dict[str, Any]) -> int:
+        group: int = head["group"]
+        if group not in (1, self._grouped.group):
+            raise Malformed(f"no entries of {group} slots")
+        return group
+
+    def _ciphertexts(self, head: dict[str, Any], query: bytes) -> list[Any]:
+        """Read a query: one ciphertext, or for grouped entries several of one size, one after the other."""
+        group = self._group(head)
+        count = 1 if group == 1 else self._bgv.length // group
+        size, rest = divmod(len(query), count)
+        if rest:
+            raise Malformed("a query of another size")
+        return [self._bgv.fresh(query[size * n : size * (n + 1)]) for n in range(count)]
+
     def _expanded(self, head: dict[str, Any], query: bytes) -> list[Any]:
         keys = self._evaluation_keys(head)
-        sha256 = hashlib.sha256(query).hexdigest()
-        if self._query is None or self._query[0] != sha256:
+        named = hashlib.sha256(query).hexdigest(), self._group(head)
+        if self._query is None or self._query[0] != named:
             self._query = None
-            self._query = sha256, self._bgv.expand(self._bgv.fresh(query), keys)
+            columns = self._ciphertexts(head, query)
+            self._query = named, columns if self._group(head) > 1 else self._bgv.expand(columns[0], keys)
         return self._query[1]
 
-    def _block(self, file: Sequence[str]) -> list[Any]:
-        path, sha256 = file
+    def _block(self, head: dict[str, Any]) -> list[Any]:
+        path, sha256 = head["block"]
         if sha256 in self._blocks:
             self._blocks.move_to_end(sha256)
         else:
-            while len(self._blocks) >= self._most_blocks:
+            group = self._group(head)
+            left = self._most_columns - self._bgv.length // group
+            while self._blocks and sum(map(len, self._blocks.values())) > left:
                 self._blocks.popitem(last=False)
-            self._blocks[sha256] = [self._bgv.fresh(data) for data in self._columns(path, sha256)]
+            self._blocks[sha256] = [self._bgv.fresh(data) for data in self._columns(path, sha256, group)]
         return self._blocks[sha256]
 
-    def _columns(self, path: str, sha256: str) -> Iterator[bytes]:
+    def _columns(self, path: str, sha256: str, group: int) -> Iterator[bytes]:
         """Read a block's ciphertexts one by one; all of it is proved before the first is believed."""
         with open(path, "rb") as file:
             _prove(file, path, sha256)
             file.seek(0)
             begun = frames.read_start(file)
-            if begun is None or len(begun[1]) != self._bgv.length:
+            if begun is None or len(begun[1]) != self._bgv.length // group:
                 raise Malformed(f"{path} is no block of this scheme")
             yield from frames.read_parts(file, begun[1])
 
@@ -251,7 +294,10 @@ def serve(connection: socket.socket) -> None:
             head, parts = request
             try:
                 if head["do"] == "open":
-                    engine = Engine(Bgv(head["settings"]), head["most_blocks"])
+                    settings = head["settings"]
+                    bgv = Bgv(settings)
+                    grouped = Grouped(bgv, settings["group"], settings["turns"], settings["neighbour"])
+                    engine = Engine(bgv, grouped, head["most_blocks"])
                     said: dict[str, Any] = {"protocol": PROTOCOL}
                     made: list[bytes] = []
                 elif engine is None:

@@ -17,36 +17,22 @@ the masks, learns no more from an answer than the client does.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import hmac
-import json
 import os
 import secrets
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import IO, Self
 
 from provenance.private_lookup import generation
 from provenance.private_lookup.agreement import Agreement
-from provenance.private_lookup.circuit import Policy
 from provenance.private_lookup.engine import Engine, JointKeys, Limits
 from provenance.private_lookup.errors import BadInput, Forgotten, Refused
-from provenance.private_lookup.identity import (
-    Identity,
-    Message,
-    PublicIdentity,
-    Vault,
-    read_signed,
-    seal,
-    sign,
-    write_whole,
-)
+from provenance.private_lookup.identity import Message, read_signed, seal, sign, write_whole
 from provenance.private_lookup.joint_keys import keys_digest, read_keys
-from provenance.private_lookup.journal import Journal
+from provenance.private_lookup.member import Member
 from provenance.private_lookup.question import (
     Question,
     block_seed,
@@ -58,10 +44,8 @@ from provenance.private_lookup.question import (
 )
 from provenance.private_lookup.registry import Block, Manifest, Registry, read_manifest
 
-_IDENTITY, _AGREEMENT, _CLIENTS = "identity.json", "agreement.json", "clients.json"
 _NONCE = 32
 _MOST_SESSIONS = 64
-_DAY = timedelta(hours=24)
 
 
 @dataclass
@@ -86,7 +70,7 @@ class _Session:
     checks: tuple[bytes, ...] = ()
 
 
-class Keyholder:
+class Keyholder(Member):
     """One keyholder, from its folder. One process at a time uses a folder.
 
     Args:
@@ -105,6 +89,8 @@ class Keyholder:
         ValueError: ``recomputed`` is under 1.
     """
 
+    role = "keyholder"
+
     def __init__(
         self,
         folder: Path,
@@ -117,13 +103,7 @@ class Keyholder:
     ) -> None:
         if recomputed is not None and recomputed < 1:
             raise ValueError("a keyholder computes at least one block again")
-        if not (folder / _IDENTITY).exists():
-            raise BadInput(f"{folder} holds no keyholder. Make one: provenance keyholder create {folder} NAME")
-        self.folder = folder
-        self._lock = _locked(folder / "lock")
-        self._vault = Vault(folder / "vault", passphrase)
-        self.identity = Identity.from_bytes(self._vault["identity"])
-        self.journal = Journal(folder / "journal.jsonl", self.identity.signing)
+        super().__init__(folder, passphrase)
         self._registry_folder = registry
         self._recomputed = recomputed
         self._limits, self._python = limits, python
@@ -132,57 +112,12 @@ class Keyholder:
         self._released = folder / "released"
         self._released.mkdir(mode=0o700, exist_ok=True)
 
-    @classmethod
-    def create(cls, folder: Path, name: str, passphrase: str) -> PublicIdentity:
-        """Make a keyholder's folder and return what the others need to know of it.
-
-        Raises:
-            Refused: there is one already.
-            BadInput: the name is not of letters, digits and '-'.
-        """
-        if (folder / _IDENTITY).exists():
-            raise Refused(f"{folder} holds a keyholder already.")
-        identity = Identity.new(name)
-        Vault(folder / "vault", passphrase).keep("identity", identity.to_bytes())
-        write_whole(folder / _IDENTITY, json.dumps(identity.public.to_dict()).encode())
-        return identity.public
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_problem: object) -> None:
+    def __exit__(self, *problem: object) -> None:
         if self._engine is not None:
             self._engine.close()
-        self._lock.close()
+        super().__exit__(*problem)
 
     # Before there are keys.
-
-    def agree(self, agreement: Agreement) -> None:
-        """Take an agreement as ours, once and for all.
-
-        Raises:
-            Refused: we are no party of it, or have agreed to another.
-        """
-        path = self.folder / _AGREEMENT
-        if path.exists() and path.read_bytes() != agreement.to_json():
-            raise Refused(f"{self.identity.name} has agreed to something else already: one folder, one agreement.")
-        if self.identity.public not in agreement.parties:
-            raise Refused(f"{self.identity.name} is no party of this agreement, or has other keys in it.")
-        if not path.exists():
-            write_whole(path, agreement.to_json())
-            self.journal.append("agreed", agreement=agreement.digest)
-
-    @property
-    def agreement(self) -> Agreement:
-        """What was agreed.
-
-        Raises:
-            BadInput: nothing yet.
-        """
-        path = self.folder / _AGREEMENT
-        if not path.exists():
-            raise BadInput(f"{self.identity.name} has not agreed to anything yet.")
-        return Agreement.from_json(path.read_bytes())
 
     def generate(self, exchange: Path) -> str | None:
         """Take part in the making of the joint keys; see :func:`generation.take_part`."""
@@ -192,19 +127,6 @@ class Keyholder:
         if waiting is None and not self._has("generated"):
             self.journal.append("generated", keys=keys_digest(self.folder / "keys"))
         return waiting
-
-    def admit_client(self, client: PublicIdentity) -> None:
-        """Answer this client's questions from now on.
-
-        Raises:
-            Refused: another of that name is known.
-        """
-        known = self._clients()
-        if known.get(client.name, client) != client:
-            raise Refused(f"Another client has the name {client.name}.")
-        known[client.name] = client
-        write_whole(self.folder / _CLIENTS, json.dumps([one.to_dict() for one in known.values()]).encode())
-        self.journal.append("client", name=client.name, signing=client.signing)
 
     # The four steps.
 
@@ -298,7 +220,7 @@ class Keyholder:
     def _begin(self, request: bytes) -> _Session:
         nonce = os.urandom(_NONCE)
         try:
-            question = read_question(request, self.agreement, self._clients())
+            question = read_question(request, self.agreement, self.clients())
         except BadInput as not_a_question:
             try:
                 manifest = read_manifest(request, self.agreement)
@@ -315,43 +237,10 @@ class Keyholder:
         if present != (manifest.sequence, manifest.id) or question.manifest != manifest.id:
             raise Refused("The question is not about the catalogue's present, checked state.")
         self.agreement.circuit(question.policy)
-        self._prove_budget(question)
-        self._engine_of(self.agreement).read_query(question.query)
         query = hashlib.sha256(question.query).hexdigest()
-        if question.policy is Policy.WHO and not self._answered_before(question.client, query):
-            raise Refused("'who' is answered only after 'bit' was, for the same query of the same client.")
-        self.journal.append(
-            "asked",
-            question=question.id,
-            client=question.client,
-            policy=str(question.policy),
-            manifest=question.manifest,
-            query=query,
-        )
+        self._count(question.id, question.client, question.policy, question.manifest, query)
+        self._engine_of(self.agreement).read_query(question.query, manifest.group)
         return _Session(question.id, question, manifest.blocks, nonce, {})
-
-    def _prove_budget(self, question: Question) -> None:
-        """Count every question that was begun: one that fails its checks tells something too."""
-        asked = [entry for entry in self.journal.entries if entry.event == "asked"]
-        if any(entry.fields["question"] == question.id for entry in asked):
-            raise Refused("This question was asked before. Ask it anew.")
-        since = datetime.now(UTC) - _DAY
-        recent = [
-            entry
-            for entry in asked
-            if entry.fields["client"] == question.client and datetime.fromisoformat(entry.time) > since
-        ]
-        if len(recent) >= self.agreement.daily_answers:
-            raise Refused(f"{question.client} has asked {len(recent)} questions in 24 hours, which is all that it may.")
-
-    def _answered_before(self, client: str, query: str) -> bool:
-        asked = {
-            entry.fields["question"]
-            for entry in self.journal.entries
-            if entry.event == "asked"
-            and (entry.fields["client"], entry.fields["query"], entry.fields["policy"]) == (client, query, Policy.BIT)
-        }
-        return any(entry.event == "released" and entry.fields["question"] in asked for entry in self.journal.entries)
 
     def _step(self, kind: str, messages: Sequence[bytes]) -> tuple[_Session, dict[str, Message]]:
         """Prove one message of every keyholder, all about one request, ours among them as we said it."""
@@ -369,11 +258,15 @@ class Keyholder:
     def _checks(self, session: _Session) -> list[bytes]:
         engine, keys, registry = self._tools()
         if isinstance(session.request, Question):
-            return [engine.check_query(keys, session.request.query, session.seed)]
+            return [engine.check_query(keys, session.request.query, session.seed, registry.manifest.group)]
         ring = self.agreement.scheme.ring
         return [
             engine.check_block(
-                keys, registry.file(block), used=block.slots(ring, alive=False), seed=block_seed(session.seed, block)
+                keys,
+                registry.file(block),
+                used=block.slots(ring, alive=False),
+                seed=block_seed(session.seed, block),
+                group=session.request.group,
             )
             for block in session.blocks
         ]
@@ -448,21 +341,3 @@ class Keyholder:
         found = [entry.fields for entry in self.journal.entries if entry.event == "admitted"]
         states = {str(fields["catalogue"]): (int(fields["sequence"]), str(fields["manifest"])) for fields in found}
         return states, {(str(sha256), int(used)) for fields in found for sha256, used in fields["blocks"]}
-
-    def _clients(self) -> dict[str, PublicIdentity]:
-        path = self.folder / _CLIENTS
-        if not path.exists():
-            return {}
-        found = (PublicIdentity.from_dict(one) for one in json.loads(path.read_bytes()))
-        return {client.name: client for client in found}
-
-
-def _locked(path: Path) -> IO[str]:
-    """Return a file that is locked until it is closed: two journals in one file would be none."""
-    file = path.open("w")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as problem:
-        file.close()
-        raise Refused(f"Another process uses {path.parent}.") from problem
-    return file

@@ -27,7 +27,7 @@ class Question:
         policy: what is asked.
         manifest: id of the catalogue's state that it is asked about.
         reply: X25519 public key, hex, that the shares of the answer are sealed for.
-        query: the encrypted code.
+        query: the encrypted code, for the catalogue's kind of blocks.
     """
 
     id: str
@@ -97,6 +97,7 @@ def evaluate(
             circuit,
             alive=block.slots(ring, alive=True),
             seed=block_seed(seed, block),
+            group=registry.manifest.group,
         )
         for block in blocks
     ]

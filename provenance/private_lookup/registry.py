@@ -1,8 +1,10 @@
 """A private catalogue: blocks of ciphertexts in a folder, and a manifest that its holder signs.
 
-A block holds one ciphertext for each bit of a code, and its slots are the entries. Files are named by their SHA-256 and
-never change; the manifest is what counts, and writing it is the last step of every change. Beside each block lies the
-list of its entries' ids: the holder's own, for evaluators and keyholders neither needed nor to be given away.
+A block holds one ciphertext for each bit of a code, and its slots are the entries; in a small catalogue each entry has
+several slots, so that a block is a few ciphertexts (see ``bgv_grouped``). Which, is chosen when the first entries come,
+and again by :meth:`Registry.compact`. Files are named by their SHA-256 and never change; the manifest is what counts,
+and writing it is the last step of every change. Beside each block lies the list of its entries' ids: the holder's own,
+for evaluators and keyholders neither needed nor to be given away.
 
 The last block is filled by adding ciphertexts to it, which needs no key but the public one. Deleting marks slots, whose
 masks are then zero; what was deleted stays in the ciphertexts until :meth:`Registry.compact` encrypts the rest anew.
@@ -24,6 +26,7 @@ from provenance.private_lookup.agreement import Agreement
 from provenance.private_lookup.engine import Engine, FileName, JointKeys
 from provenance.private_lookup.errors import BadInput, Refused
 from provenance.private_lookup.identity import Identity, Message, read_signed, sign, write_whole
+from provenance.private_lookup.scheme import ALONE, GROUPED, Scheme
 
 _MANIFEST, _KIND = "manifest", "manifest"
 
@@ -35,8 +38,8 @@ class Block:
     Attributes:
         sha256: of the file, which names it.
         size: bytes.
-        used: slots from the first on that hold an entry, deleted ones too.
-        deleted: slots whose entries were deleted, ascending.
+        used: places from the first on that hold an entry, deleted ones too.
+        deleted: places whose entries were deleted, ascending.
     """
 
     sha256: str
@@ -50,7 +53,10 @@ class Block:
         return self.used - len(self.deleted)
 
     def slots(self, ring: int, *, alive: bool) -> npt.NDArray[np.bool_]:
-        """Return bool ``[ring]``: which slots are used, without the deleted ones where only those alive are wanted."""
+        """Return bool ``[ring]``: which places are used, without the deleted ones where only those alive are wanted.
+
+        A place is a slot, the first one of an entry that has several.
+        """
         found = np.arange(ring) < self.used
         if alive:
             found[list(self.deleted)] = False
@@ -65,12 +71,14 @@ class Manifest:
         catalogue: its name.
         sequence: grows with every change, so that an old state cannot be passed off as the present one.
         blocks: its blocks.
+        group: slots of an entry, ``scheme.ALONE`` or ``scheme.GROUPED``.
         id: SHA-256 of what was signed, 64 hex digits; "" before it is.
     """
 
     catalogue: str
     sequence: int
     blocks: tuple[Block, ...]
+    group: int = ALONE
     id: str = ""
 
     @property
@@ -84,7 +92,7 @@ class Manifest:
             {"sha256": block.sha256, "size": block.size, "used": block.used, "deleted": list(block.deleted)}
             for block in self.blocks
         ]
-        return {"catalogue": self.catalogue, "sequence": self.sequence, "blocks": blocks}
+        return {"catalogue": self.catalogue, "sequence": self.sequence, "group": self.group, "blocks": blocks}
 
 
 def read_manifest(data: bytes, agreement: Agreement) -> Manifest:
@@ -94,23 +102,26 @@ def read_manifest(data: bytes, agreement: Agreement) -> Manifest:
         BadInput: it is none, or another's.
     """
     message = read_signed(data, _KIND, agreement.digest, {agreement.holder.name: agreement.holder})
-    return _manifest(message, agreement.scheme.ring)
+    return _manifest(message, agreement.scheme)
 
 
-def _manifest(message: Message, ring: int) -> Manifest:
+def _manifest(message: Message, scheme: Scheme) -> Manifest:
     try:
         found = message.fields
+        group = int(found["group"])
+        if group not in (ALONE, GROUPED):
+            raise ValueError(group)
         blocks = tuple(
             Block(str(one["sha256"]), int(one["size"]), int(one["used"]), tuple(int(slot) for slot in one["deleted"]))
             for one in found["blocks"]
         )
         for block in blocks:
             slots = (-1, *block.deleted, block.used)
-            if len(bytes.fromhex(block.sha256)) != 32 or not 0 < block.used <= ring:
+            if len(bytes.fromhex(block.sha256)) != 32 or not 0 < block.used <= scheme.entries(group):
                 raise ValueError(block.sha256)
             if any(one >= other for one, other in pairwise(slots)):
                 raise ValueError(block.deleted)
-        return Manifest(str(found["catalogue"]), int(found["sequence"]), blocks, message.id)
+        return Manifest(str(found["catalogue"]), int(found["sequence"]), blocks, group, message.id)
     except (KeyError, TypeError, ValueError) as problem:
         raise BadInput("A manifest has a field that is missing or has the wrong form.") from problem
 
@@ -183,15 +194,17 @@ class Registry:
         if any(len(code) != size for _name, code in entries):
             raise BadInput(f"A code is not of {self.agreement.scheme.code_length} bits.")
         blocks, old = list(self.manifest.blocks), []
+        group = self.manifest.group if blocks else self.agreement.scheme.group_for(len(entries))
+        size = self.agreement.scheme.entries(group)
         left = list(entries)
         while left:
-            last = blocks[-1] if blocks and blocks[-1].used < self.agreement.scheme.ring else None
-            room = self.agreement.scheme.ring - (last.used if last else 0)
+            last = blocks[-1] if blocks and blocks[-1].used < size else None
+            room = size - (last.used if last else 0)
             some, left = left[:room], left[room:]
             if last:
                 old.append(blocks.pop())
-            blocks.append(self._encrypt(some, last, keys, engine))
-        return self._publish(blocks, holder, old)
+            blocks.append(self._encrypt(some, last, group, keys, engine))
+        return self._publish(blocks, group, holder, old)
 
     def delete(self, names: Iterable[str], holder: Identity) -> Manifest:
         """Mark entries as deleted: from this manifest on they match nothing.
@@ -207,7 +220,7 @@ class Registry:
             blocks.append(replace(block, deleted=tuple(sorted(gone.union(block.deleted)))))
         if left:
             raise BadInput(f"The catalogue has no entry {sorted(left)[0]}.")
-        return self._publish(blocks, holder, [])
+        return self._publish(blocks, self.manifest.group, holder, [])
 
     def restore(self, names: Iterable[str], holder: Identity) -> Manifest:
         """Take back that entries were deleted; those that were compacted away must be appended anew.
@@ -224,41 +237,45 @@ class Registry:
             blocks.append(replace(block, deleted=tuple(slot for slot in block.deleted if slot not in back)))
         if left:
             raise BadInput(f"The catalogue has no deleted entry {sorted(left)[0]}.")
-        return self._publish(blocks, holder, [])
+        return self._publish(blocks, self.manifest.group, holder, [])
 
     def compact(self, code_of: Callable[[str], bytes], holder: Identity, keys: JointKeys, engine: Engine) -> Manifest:
         """Encrypt anew what is left of blocks with deleted entries, and remove their files.
 
+        Where the catalogue has outgrown its kind of blocks, or shrunk below it, all blocks are encrypted anew.
+
         Args:
             code_of: returns an entry's packed code; nothing here can read it out of the ciphertexts.
         """
-        kept = [block for block in self.manifest.blocks if not block.deleted]
-        old = [block for block in self.manifest.blocks if block.deleted]
+        group = self.agreement.scheme.group_for(self.manifest.entries)
+        same = group == self.manifest.group
+        kept = [block for block in self.manifest.blocks if same and not block.deleted]
+        old = [block for block in self.manifest.blocks if not same or block.deleted]
         names = [name for block in old for slot, name in enumerate(self.ids(block)) if slot not in set(block.deleted)]
-        ring = self.agreement.scheme.ring
+        size = self.agreement.scheme.entries(group)
         made = []
-        for start in range(0, len(names), ring):
-            some = [(name, code_of(name)) for name in names[start : start + ring]]
-            made.append(self._encrypt(some, None, keys, engine))
+        for start in range(0, len(names), size):
+            some = [(name, code_of(name)) for name in names[start : start + size]]
+            made.append(self._encrypt(some, None, group, keys, engine))
         # A block that is not full stays the last, which is the one that is filled.
-        blocks = sorted([*kept, *made], key=lambda block: block.used < ring)
-        return self._publish(blocks, holder, old)
+        blocks = sorted([*kept, *made], key=lambda block: block.used < size)
+        return self._publish(blocks, group, holder, old)
 
     def _encrypt(
-        self, entries: Sequence[tuple[str, bytes]], onto: Block | None, keys: JointKeys, engine: Engine
+        self, entries: Sequence[tuple[str, bytes]], onto: Block | None, group: int, keys: JointKeys, engine: Engine
     ) -> Block:
         unnamed = self.folder / "new.block"
         codes = b"".join(code for _name, code in entries)
         base = (self.file(onto), onto.used) if onto else None
-        file, size = engine.encrypt_block(keys, codes, unnamed, base)
+        file, size = engine.encrypt_block(keys, codes, unnamed, base, group)
         names = [*(self.ids(onto) if onto else []), *(name for name, _code in entries)]
         block = Block(file.sha256, size, len(names), onto.deleted if onto else ())
         write_whole(self.folder / f"{block.sha256}.ids", json.dumps(names).encode())
         unnamed.replace(self.file(block).path)
         return block
 
-    def _publish(self, blocks: Sequence[Block], holder: Identity, old: Sequence[Block]) -> Manifest:
-        manifest = Manifest(self.manifest.catalogue, self.manifest.sequence + 1, tuple(blocks))
+    def _publish(self, blocks: Sequence[Block], group: int, holder: Identity, old: Sequence[Block]) -> Manifest:
+        manifest = Manifest(self.manifest.catalogue, self.manifest.sequence + 1, tuple(blocks), group)
         signed = sign(holder, _KIND, self.agreement.digest, manifest.fields())
         # Nothing that only this agreement's holder may sign leaves here under another's signature.
         self.manifest = read_manifest(signed, self.agreement)

@@ -17,6 +17,10 @@ PLAINTEXT_MODULUS = 65537
 CODE_LENGTHS = (96, 128, 192, 256)
 MAX_TAU = 32
 DEFAULT_TAU = 24
+# Slots of an entry: one where a ciphertext holds one bit of every entry, or as many as it holds bits of an entry. A
+# block of the second kind is small and needs no query taken apart; up to so many blocks it is faster than the first.
+ALONE, GROUPED = 1, 32
+_MOST_GROUPED_BLOCKS = 16
 # What a party may expect of chance at the size of a catalogue before a private answer stops meaning anything.
 MOST_FALSE_HITS = 1e-3
 
@@ -28,7 +32,7 @@ class Scheme:
     Attributes:
         id: versioned id.
         code_length: bits of a code.
-        ring: dimension of the ring, which is the number of slots, which is the number of entries of a block.
+        ring: dimension of the ring, which is the number of slots of a ciphertext.
         depth: products, one after the other, that a ciphertext withstands.
         prime_bits: bits of each prime of the modulus but the two that the flooding noise takes.
         secure: whether the library checks for 128 bits of security; False for toys.
@@ -48,7 +52,7 @@ class Scheme:
 
     @property
     def block_bytes(self) -> int:
-        """Bytes of a block, but for the kilobytes around each ciphertext: two polynomials of 64-bit words a bit."""
+        """Bytes of a block of entries of one slot, but for the kilobytes around each ciphertext."""
         return self.code_length * 2 * 8 * self.ring * (self.depth + 3)
 
     @property
@@ -66,9 +70,39 @@ class Scheme:
         return tuple((self.subring >> step) + 1 for step in range(self.subring.bit_length() - 1))
 
     @property
+    def turns(self) -> tuple[int, ...]:
+        """Automorphisms that bring together the slots of a grouped entry.
+
+        A ciphertext's slots are two rows of ``ring / 2``. X -> X^(ring / 2^n + 1) turns both by an odd multiple of
+        ``ring / 2^(n + 2)``, X -> X^-1 swaps them.
+        """
+        return (*((self.ring >> n) + 1 for n in range(GROUPED.bit_length() - 2)), 2 * self.ring - 1)
+
+    @property
+    def neighbour(self) -> int:
+        """The automorphism that turns both rows by one: tells whether slots side by side are the same."""
+        return 5
+
+    @property
     def automorphisms(self) -> tuple[int, ...]:
         """Every automorphism that needs a joint key."""
-        return self.trace + self.expansion
+        return tuple(dict.fromkeys((*self.needed(ALONE), *self.needed(GROUPED))))
+
+    def needed(self, group: int) -> tuple[int, ...]:
+        """Return the automorphisms that evaluate blocks of one kind."""
+        return self.trace + self.expansion if group == ALONE else (*self.turns, self.neighbour)
+
+    def entries(self, group: int) -> int:
+        """Return how many entries a block holds, each of ``group`` slots."""
+        return self.ring // group
+
+    def columns(self, group: int) -> int:
+        """Return how many ciphertexts a block has; a query of grouped entries has as many, any other has one."""
+        return self.code_length // group
+
+    def group_for(self, entries: int) -> int:
+        """Return the kind of blocks that a catalogue of so many entries is answered fastest with."""
+        return GROUPED if entries <= _MOST_GROUPED_BLOCKS * self.entries(GROUPED) else ALONE
 
 
 def _secure(length: int, depth: int) -> Scheme:

@@ -71,7 +71,7 @@ class Attending(Keyholder):
                 self._busy.release()
 
     def _admit(self) -> None:
-        known = self._clients()
+        known = self.clients()
         for client in self.meeting.clients():
             if client.name not in known:
                 self.admit_client(client)

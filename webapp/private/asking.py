@@ -18,7 +18,7 @@ from django.utils.translation import gettext_lazy
 
 from provenance.hashing.code import HashCode
 from provenance.private_lookup.circuit import Policy
-from provenance.private_lookup.client import Answer, Client, Query, Step, local_evaluator, relay
+from provenance.private_lookup.client import Client, Query, Step, local_evaluator, relay
 from provenance.private_lookup.engine import Engine
 from provenance.private_lookup.errors import (
     EngineFailed,
@@ -28,6 +28,7 @@ from provenance.private_lookup.errors import (
     Refused,
 )
 from provenance.private_lookup.identity import PublicIdentity
+from provenance.private_lookup.index import Answer
 from provenance.private_lookup.joint_keys import read_keys
 from provenance.private_lookup.question import read_question
 from provenance.private_lookup.registry import Registry

@@ -20,7 +20,7 @@ from provenance.private_lookup import frames
 from provenance.private_lookup.agreement import Agreement
 from provenance.private_lookup.errors import BadInput
 from provenance.private_lookup.registry import Manifest, read_manifest
-from provenance.private_lookup.scheme import Scheme
+from provenance.private_lookup.scheme import ALONE, GROUPED, Scheme
 from webapp.errors import ErrorCode, ProductError
 from webapp.private.models import HeldBy, PrivateCatalogue, PrivateState
 from webapp.private.storage import blocks_of
@@ -53,7 +53,7 @@ def block_take(*, private: PrivateCatalogue, sha256: str, chunks: Iterable[bytes
     target = folder / f"{sha256}.block"
     if target.exists():
         return target
-    if len(list(folder.glob("*.block"))) >= 2 * settings.PRIVATE_MAX_BLOCKS:
+    if sum(path.stat().st_size for path in folder.glob("*.block")) > 2 * settings.PRIVATE_MAX_BYTES:
         raise ProductError(
             ErrorCode.QUOTA_EXCEEDED,
             _("There are blocks that belong to no content yet. Send the manifest first."),
@@ -85,11 +85,12 @@ def manifest_read(*, private: PrivateCatalogue, data: bytes) -> Manifest:
         manifest = read_manifest(data, agreement)
     except BadInput as problem:
         raise _refused(str(problem)) from problem
-    if len(manifest.blocks) > settings.PRIVATE_MAX_BLOCKS:
+    size = sum(block.size for block in manifest.blocks)
+    if size > settings.PRIVATE_MAX_BYTES:
         raise ProductError(
             ErrorCode.QUOTA_EXCEEDED,
-            _("This catalogue has %(n)d blocks, and %(most)d are evaluated here at most.")
-            % {"n": len(manifest.blocks), "most": settings.PRIVATE_MAX_BLOCKS},
+            _("This catalogue has %(size)s, and %(most)s are evaluated here at most.")
+            % {"size": filesizeformat(size), "most": filesizeformat(settings.PRIVATE_MAX_BYTES)},
             status=413,
         )
     for known in (private.manifest, private.offered):
@@ -152,6 +153,7 @@ def _receive(path: Path, sha256: str, chunks: Iterable[bytes], most: int) -> Non
 def _look(path: Path, agreement: Agreement) -> None:
     """Refuse what is no block of this catalogue by its form; its numbers are looked at by nobody who cannot decrypt."""
     scheme = agreement.scheme
+    counts = {scheme.columns(group) for group in (ALONE, GROUPED)}
     with path.open("rb") as file:
         try:
             begun = frames.read_start(file)
@@ -164,7 +166,7 @@ def _look(path: Path, agreement: Agreement) -> None:
     if head.get("tag") != agreement.digest:
         raise _refused(_("This block was encrypted under other keys. Use the agreement and keys of this catalogue."))
     each = scheme.block_bytes // scheme.code_length
-    if len(sizes) != scheme.code_length or any(not each <= size < each + _AROUND for size in sizes):
+    if len(sizes) not in counts or any(not each <= size < each + _AROUND for size in sizes):
         raise _refused(_("This is no block of codes of %(n)d bits.") % {"n": scheme.code_length})
     if path.stat().st_size != begins + sum(sizes):
         raise _refused(_("This block is cut off, or something follows it."))

@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy, ngettext
 from provenance.hashing.code import Fingerprint
 from provenance.hashing.hasher import HASHERS
 from provenance.private_lookup.circuit import Policy
-from provenance.private_lookup.client import Answer
+from provenance.private_lookup.index import Answer
 from webapp.accounts.models import ApiKey, User
 from webapp.checks.context import Context, EvidenceDraft
 from webapp.checks.models import Check, EvidenceKind, Outcome

@@ -72,10 +72,11 @@ def _take(head: dict[str, Any], parts: list[bytes]) -> dict[str, Any]:
 
 
 def _compact(registry: Registry, codes: dict[str, bytes], identity: Identity, keys: Any, engine: Engine) -> None:
+    same = registry.agreement.scheme.group_for(registry.manifest.entries) == registry.manifest.group
     left = [
         name
         for block in registry.manifest.blocks
-        if block.deleted
+        if block.deleted or not same
         for slot, name in enumerate(registry.ids(block))
         if slot not in block.deleted
     ]

@@ -14,6 +14,7 @@ from provenance.private_lookup.errors import BadInput, Refused
 from provenance.private_lookup.identity import PublicIdentity, write_whole
 from provenance.private_lookup.question import Question, read_question
 from provenance.private_lookup.registry import read_manifest
+from provenance.private_lookup.scheme import GROUPED
 from webapp.accounts.models import ApiKey
 from webapp.errors import ErrorCode, ProductError
 from webapp.jobs.services import Progress, job_create
@@ -30,9 +31,9 @@ _AROUND = 1 << 16
 
 
 def most_question_bytes(private: PrivateCatalogue) -> int:
-    """Return the largest size of a signed question: one ciphertext and what is around it."""
+    """Return the largest size of a signed question: its ciphertexts and what is around them."""
     scheme = private.agreement.scheme
-    return scheme.block_bytes // scheme.code_length + _AROUND
+    return scheme.columns(GROUPED) * (scheme.block_bytes // scheme.code_length + _AROUND) + _AROUND
 
 
 def question_send(*, private: PrivateCatalogue, data: bytes, api_key: ApiKey) -> PrivateQuestion:

@@ -13,9 +13,10 @@ import numpy as np
 from provenance.hashing.code import HashCode
 from provenance.private_lookup.agreement import Agreement
 from provenance.private_lookup.circuit import Policy
-from provenance.private_lookup.client import Answer, Client, Query, local_evaluator
+from provenance.private_lookup.client import Client, Query, local_evaluator
 from provenance.private_lookup.engine import Engine, JointKeys
 from provenance.private_lookup.identity import Identity
+from provenance.private_lookup.index import Answer
 from provenance.private_lookup.joint_keys import read_keys
 from provenance.private_lookup.parties import Keyholder
 from provenance.private_lookup.registry import Registry

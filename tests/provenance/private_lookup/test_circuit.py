@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from provenance.private_lookup.circuit import Policy, compile_circuit
+from provenance.private_lookup.circuit import Policy, compile_circuit, spread_circuit
 from provenance.private_lookup.errors import SchemeError
-from provenance.private_lookup.scheme import CODE_LENGTHS, MAX_TAU, PLAINTEXT_MODULUS, SCHEMES
+from provenance.private_lookup.scheme import CODE_LENGTHS, GROUPED, MAX_TAU, PLAINTEXT_MODULUS, SCHEMES
 
 
 @pytest.mark.parametrize("length", CODE_LENGTHS)
@@ -19,6 +19,18 @@ def test_every_distance_at_every_threshold(length: int) -> None:
         assert np.array_equal(who == 0, distances <= tau)
         assert min(bit.min(), who.min()) >= 0
         assert max(bit.max(), who.max()) < PLAINTEXT_MODULUS
+
+
+@pytest.mark.parametrize("length", CODE_LENGTHS)
+def test_slots_that_share_the_work_come_to_the_same(length: int) -> None:
+    similarities = length - 2 * np.arange(length + 1)
+    for tau in range(MAX_TAU + 1):
+        bit, who = (spread_circuit(policy, length, tau, GROUPED) for policy in (Policy.BIT, Policy.WHO))
+        assert np.array_equal(bit(similarities) != 0, np.arange(length + 1) <= tau)
+        assert np.array_equal(who(similarities) == 0, np.arange(length + 1) <= tau)
+        assert bit(0) == 0 != who(0)
+        for circuit in bit, who:
+            assert len(circuit.roots) == 1 << circuit.folds <= GROUPED
 
 
 @pytest.mark.parametrize("length", CODE_LENGTHS)
@@ -34,6 +46,8 @@ def test_every_circuit_fits_the_depth_of_its_schemes() -> None:
         for tau in range(MAX_TAU + 1):
             assert compile_circuit(Policy.BIT, scheme.code_length, tau).depth + 1 <= scheme.depth
             assert compile_circuit(Policy.WHO, scheme.code_length, tau).depth + 2 <= scheme.depth
+            assert spread_circuit(Policy.BIT, scheme.code_length, tau, GROUPED).depth + 1 <= scheme.depth
+            assert spread_circuit(Policy.WHO, scheme.code_length, tau, GROUPED).depth + 2 <= scheme.depth
 
 
 def test_the_default_threshold_takes_few_products() -> None:

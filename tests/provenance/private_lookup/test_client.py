@@ -11,10 +11,12 @@ import pytest
 
 from provenance.hashing.code import HashCode
 from provenance.private_lookup.circuit import Policy
-from provenance.private_lookup.client import Query, local_evaluator, offer
+from provenance.private_lookup.client import EncryptedIndex, Query, local_evaluator, offer
 from provenance.private_lookup.errors import BadInput, Refused
+from provenance.private_lookup.index import PrivateIndex
 from provenance.private_lookup.parties import Keyholder
 from provenance.private_lookup.registry import Registry
+from provenance.private_lookup.scheme import GROUPED
 from tests.provenance.private_lookup.club import TAU, Club, code_at, random_code
 
 PLANTED = random_code(5)
@@ -46,7 +48,7 @@ def test_bit_says_that_something_matches(
 ) -> None:
     answer = club.ask(query, Policy.BIT, registry, keyholders)
     assert (answer.matches, answer.places, answer.entries) == (True, (), 10)
-    assert answer.query_bytes > len(query.ciphertext)
+    assert answer.query_bytes > len(query.ciphertext(GROUPED))
     assert answer.answer_bytes > 0
 
 
@@ -55,6 +57,15 @@ def test_who_says_which(club: Club, registry: Registry, keyholders: list[Keyhold
     answer = club.ask(query, Policy.WHO, registry, keyholders)
     assert answer.places == ((0, 3), (0, 5))
     assert [registry.ids(registry.manifest.blocks[block])[slot] for block, slot in answer.places] == ["e3", "e5"]
+
+
+def test_as_an_index_it_is_asked_by_codes(club: Club, registry: Registry, keyholders: list[Keyholder]) -> None:
+    evaluator = local_evaluator(registry, club.keys, club.engine, {club.client.name: club.client.public})
+    index: PrivateIndex = EncryptedIndex(club.asker(), registry, evaluator, keyholders)
+    assert (index.entries, index.agreement) == (10, club.agreement)
+    found = index.ask(PLANTED, who=True)
+    assert (found.policy, found.places, found.manifest) == (Policy.WHO, ((0, 3), (0, 5)), registry.manifest.id)
+    assert (index.ask(PLANTED).policy, index.ask(random_code(1), who=True).matches) == (Policy.BIT, False)
 
 
 def test_what_is_deleted_matches_no_more(

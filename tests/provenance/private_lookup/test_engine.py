@@ -12,11 +12,11 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from provenance.private_lookup import engine_setup
+from provenance.private_lookup import engine_setup, frames
 from provenance.private_lookup.circuit import Policy, compile_circuit
 from provenance.private_lookup.engine import Engine, FileName, JointKeys, Limits
 from provenance.private_lookup.errors import BadInput, EngineFailed, EngineUnavailable
-from provenance.private_lookup.scheme import SCHEMES, Scheme, scheme_for
+from provenance.private_lookup.scheme import GROUPED, SCHEMES, Scheme, scheme_for
 from tests.provenance.private_lookup.conftest import TOY
 from tests.provenance.private_lookup.keys import make_keys
 
@@ -74,6 +74,42 @@ def test_who_tells_which_entries_match(toy_engine: Engine, toy_keys: Keys, block
     keys, secrets = toy_keys
     made = toy_engine.evaluate(keys, query, block, WHO, alive=alive(7, without=(3,)), seed=b"seed")
     assert np.flatnonzero(decrypt(toy_engine, secrets, made, "who") == 0).tolist() == [1, 6]
+
+
+def test_entries_of_many_slots_are_asked_as_those_of_one(
+    toy_engine: Engine, toy_keys: Keys, tmp_path: Path
+) -> None:
+    """At the edges of the threshold, in every place of a block, full or not, with deleted entries."""
+    keys, secrets = toy_keys
+    query = toy_engine.encrypt_query(keys, CODE, GROUPED)
+    toy_engine.read_query(query, GROUPED)
+    with pytest.raises(BadInput):
+        toy_engine.read_query(query)
+    distances = (25, 24, 30, 0, 96, 25, 24, 8)
+    rows = b"".join(at_distance(CODE, distance, distance) for distance in distances)
+    file, _size = toy_engine.encrypt_block(keys, rows[:36], tmp_path / "begun", group=GROUPED)
+    file, _size = toy_engine.encrypt_block(keys, rows[36:], tmp_path / "block", (file, 3), GROUPED)
+    for without in (), (3,), (1, 3, 6, 7):
+        slots = alive(8, without=without)
+        near = [place for place, distance in enumerate(distances) if distance <= TAU and place not in without]
+        made = toy_engine.evaluate(keys, query, file, BIT, alive=slots, seed=b"seed", group=GROUPED)
+        assert bool(decrypt(toy_engine, secrets, made, "bit")[0]) == bool(near)
+        made = toy_engine.evaluate(keys, query, file, WHO, alive=slots, seed=b"seed", group=GROUPED)
+        assert np.flatnonzero(decrypt(toy_engine, secrets, made, "who") == 0).tolist() == near
+    for made in (
+        toy_engine.check_query(keys, query, b"seed", GROUPED),
+        toy_engine.check_block(keys, file, used=alive(8), seed=b"seed", group=GROUPED),
+    ):
+        assert not decrypt(toy_engine, secrets, made, "check").any()
+    # A row too many is found in each of the slots that it has.
+    made = toy_engine.check_block(keys, file, used=alive(7), seed=b"seed", group=GROUPED)
+    assert np.flatnonzero(decrypt(toy_engine, secrets, made, "check")).tolist() == list(range(7, TOY.ring, 8))
+    # The catalogue's own ciphertexts hold nothing but +1 and -1, but are not the same for all entries.
+    with file.path.open("rb") as stream:
+        read = frames.read(stream)
+    assert read is not None
+    made = toy_engine.check_query(keys, b"".join(read[1]), b"seed", GROUPED)
+    assert np.count_nonzero(decrypt(toy_engine, secrets, made, "check")) > TOY.ring // 4
 
 
 def test_one_share_alone_decrypts_nothing(toy_engine: Engine, toy_keys: Keys, block: FileName, query: bytes) -> None:
@@ -235,9 +271,36 @@ def test_only_so_many_blocks_stay_in_memory(engine_python: Path, toy_keys: Keys,
         for file in files:
             engine.check_block(keys, file, used=alive(1), seed=b"seed")
             assert engine.status()["blocks"] == 1
+        # As many small ones as are no larger.
+        for name in "cde":
+            file, _size = engine.encrypt_block(keys, CODE, tmp_path / name, group=GROUPED)
+            engine.load(file, GROUPED)
+        assert engine.status()["blocks"] == 3
+        engine.load(files[1])
         # What is in memory is not read again: the file may be away.
         files[1].path.unlink()
         engine.check_block(keys, files[1], used=alive(1), seed=b"seed")
+
+
+def test_memory_decides_about_blocks_where_they_are_not_counted() -> None:
+    full = scheme_for(96)
+    assert Limits().blocks_for(full) == 2
+    assert Limits(most_blocks=5, memory=1).blocks_for(full) == 5
+    assert Limits(memory=1).blocks_for(full) == 1
+    for count in 1, 7:
+        assert Limits(memory=Limits(most_blocks=count).memory_for(full)).blocks_for(full) == count
+
+
+def test_more_threads_compute_the_same_bytes(
+    engine_python: Path, toy_engine: Engine, toy_keys: Keys, block: FileName, query: bytes
+) -> None:
+    keys, _secrets = toy_keys
+    expected = toy_engine.evaluate(keys, query, block, BIT, alive=alive(7), seed=b"seed")
+    with Engine(TOY, 2, "toy", python=engine_python) as engine:
+        engine.status()
+        for threads in 2, 1:
+            engine.use_threads(threads)
+            assert engine.evaluate(keys, query, block, BIT, alive=alive(7), seed=b"seed") == expected
 
 
 def test_three_parties(engine_python: Path, tmp_path: Path) -> None:
@@ -256,8 +319,13 @@ def test_the_longest_codes_at_the_largest_threshold(engine_python: Path, tmp_pat
         block, _size = engine.encrypt_block(keys, rows, tmp_path / "block")
         query = engine.encrypt_query(keys, code)
         slots = np.arange(engine.scheme.ring)
+        grouped, _size = engine.encrypt_block(keys, rows, tmp_path / "grouped", group=GROUPED)
         for policy in Policy:
             circuit = compile_circuit(policy, 256, 32)
+            packed = engine.encrypt_query(keys, code, GROUPED)
+            made = engine.evaluate(keys, packed, grouped, circuit, alive=slots < 4, seed=b"seed", group=GROUPED)
+            values = decrypt(engine, secrets, made, str(policy))
+            assert np.flatnonzero(values == 0).tolist() == [1, 2] if policy is Policy.WHO else values[0] != 0
             made = engine.evaluate(keys, query, block, circuit, alive=slots < 4, seed=b"seed")
             values = decrypt(engine, secrets, made, str(policy))
             if policy is Policy.WHO:

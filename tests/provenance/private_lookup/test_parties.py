@@ -20,6 +20,7 @@ from provenance.private_lookup.journal import read_journal
 from provenance.private_lookup.parties import Keyholder
 from provenance.private_lookup.question import joint_seed, read_question, write_question
 from provenance.private_lookup.registry import Registry
+from provenance.private_lookup.scheme import GROUPED
 from tests.provenance.private_lookup.club import ALGORITHM, PASSPHRASES, TAU, Club, make_agreement, random_code
 
 REPLY = "11" * 32
@@ -40,7 +41,7 @@ def keyholders(club: Club, registry: Registry) -> Iterator[list[Keyholder]]:
 @pytest.fixture(scope="module")
 def query(club: Club) -> bytes:
     """One query for all tests: every engine takes it apart once."""
-    return club.asker().encrypt(random_code(3)).ciphertext
+    return club.asker().encrypt(random_code(3)).ciphertext(GROUPED)
 
 
 @dataclass
@@ -180,10 +181,11 @@ def test_a_spot_check_is_of_as_many_blocks_as_wished(
 def test_a_malformed_query_gets_no_answer(
     club: Club, registry: Registry, keyholders: list[Keyholder], query: bytes
 ) -> None:
-    """A row of the catalogue as a query: it has the form of one."""
+    """A block as a query: it has the form of one, no bit but +1 and -1, and would ask about each entry another code."""
     block = registry.manifest.blocks[0]
-    row = registry.file(block).path.read_bytes()[-len(query) :]
-    question = question_of(club, registry, row)
+    assert block.used == club.agreement.scheme.entries(GROUPED)
+    columns = registry.file(block).path.read_bytes()[-len(query) :]
+    question = question_of(club, registry, columns)
     commits = [keyholder.commit(question) for keyholder in keyholders]
     reveals = [keyholder.reveal(commits) for keyholder in keyholders]
     checks = [keyholder.check(reveals) for keyholder in keyholders]
@@ -201,7 +203,7 @@ def test_a_malformed_block_is_not_admitted(
     for keyholder in keyholders:
         monkeypatch.setattr(keyholder, "_registry_folder", bad.folder)
     base = bad.file(bad.manifest.blocks[0]), 0
-    file, size = club.engine.encrypt_block(club.keys, random_code(2).bits, tmp_path / "twice", base)
+    file, size = club.engine.encrypt_block(club.keys, random_code(2).bits, tmp_path / "twice", base, GROUPED)
     file.path.rename(bad.folder / f"{file.sha256}.block")
     fields = bad.manifest.fields() | {"sequence": 1000}
     fields["blocks"] = [{"sha256": file.sha256, "size": size, "used": 1, "deleted": []}]
@@ -216,7 +218,7 @@ def test_what_was_not_asked_as_agreed_is_refused(
 ) -> None:
     one, _other = keyholders
     stranger = Identity.new("stranger")
-    unasked = club.asker().encrypt(random_code(3)).ciphertext
+    unasked = club.asker().encrypt(random_code(3)).ciphertext(GROUPED)
     written: dict[str, Any] = {"policy": Policy.BIT, "manifest": registry.manifest.id, "reply": REPLY, "query": query}
     refused: list[tuple[bytes, str]] = [
         (write_question(stranger, club.agreement, **written), "no message of a known sender"),

@@ -10,6 +10,7 @@ import pytest
 from provenance.private_lookup.errors import BadInput, Refused
 from provenance.private_lookup.identity import Identity, sign
 from provenance.private_lookup.registry import Registry, read_manifest
+from provenance.private_lookup.scheme import ALONE, GROUPED
 from tests.provenance.private_lookup.club import Club, random_code
 from tests.provenance.private_lookup.conftest import TOY
 
@@ -31,6 +32,23 @@ def test_blocks_are_filled_before_others_are_begun(club: Club, tmp_path: Path) -
     assert len(list(tmp_path.iterdir())) == 5
     again = Registry(tmp_path, club.agreement)
     assert again.manifest == manifest
+
+
+def test_the_size_decides_about_the_kind_of_blocks_and_compacting_decides_anew(club: Club, tmp_path: Path) -> None:
+    most, size = TOY.ring // 2, TOY.entries(GROUPED)
+    registry = club.registry(tmp_path, [random_code(n) for n in range(size + 1)])
+    assert registry.manifest.group == GROUPED
+    assert [block.used for block in registry.manifest.blocks] == [size, 1]
+    registry.append(rows(*range(size + 1, most + 1)), club.holder, club.keys, club.engine)
+    assert registry.manifest.group == GROUPED
+    codes = {f"e{n}": random_code(n).bits for n in range(most + 1)}
+    manifest = registry.compact(codes.__getitem__, club.holder, club.keys, club.engine)
+    assert (manifest.group, [block.used for block in manifest.blocks]) == (ALONE, [most + 1])
+    registry.delete(["e0"], club.holder)
+    manifest = registry.compact(codes.__getitem__, club.holder, club.keys, club.engine)
+    assert (manifest.group, len(manifest.blocks), manifest.entries) == (GROUPED, most // size, most)
+    assert registry.ids(manifest.blocks[0])[0] == "e1"
+    assert len(list(tmp_path.iterdir())) == 1 + 2 * len(manifest.blocks)
 
 
 def test_a_filled_block_lists_all_its_entries(club: Club, tmp_path: Path) -> None:
@@ -100,7 +118,7 @@ def test_what_cannot_be_added_is_refused_and_changes_nothing(club: Club, tmp_pat
 
 def test_manifests_are_read_strictly(club: Club) -> None:
     block = {"sha256": "ab" * 32, "size": 1, "used": 2, "deleted": [0]}
-    good = {"catalogue": "pictures", "sequence": 1, "blocks": [block]}
+    good = {"catalogue": "pictures", "sequence": 1, "group": 32, "blocks": [block]}
 
     def read(fields: dict[str, object]) -> None:
         read_manifest(sign(club.holder, "manifest", club.agreement.digest, fields), club.agreement)
@@ -108,7 +126,7 @@ def test_manifests_are_read_strictly(club: Club) -> None:
     read(good)
     for wrong in (
         {"used": 0},
-        {"used": TOY.ring + 1},
+        {"used": TOY.entries(GROUPED) + 1},
         {"deleted": [2]},
         {"deleted": [1, 0]},
         {"deleted": [0, 0]},
@@ -119,7 +137,8 @@ def test_manifests_are_read_strictly(club: Club) -> None:
     ):
         with pytest.raises(BadInput, match="wrong form"):
             read({**good, "blocks": [{**block, **wrong}]})
-    with pytest.raises(BadInput, match="wrong form"):
-        read({"catalogue": "pictures"})
+    for fields in ({"catalogue": "pictures"}, {**good, "group": 2}):
+        with pytest.raises(BadInput, match="wrong form"):
+            read(fields)
     with pytest.raises(BadInput, match="no message"):
         read_manifest(sign(club.client, "manifest", club.agreement.digest, good), club.agreement)
