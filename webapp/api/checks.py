@@ -186,7 +186,6 @@ class Checks(ApiView):
         refusals={
             400: (ErrorCode.FILE_MISSING, ErrorCode.FILE_EMPTY, ErrorCode.TOO_MANY_FILES, ErrorCode.INVALID),
             413: (ErrorCode.FILE_TOO_LARGE, ErrorCode.TOO_MANY_FILES),
-            404: (ErrorCode.NOT_FOUND,),
             409: (ErrorCode.CONFLICT,),
             415: (ErrorCode.PICTURE_UNREADABLE, ErrorCode.UNSUPPORTED_MEDIA_TYPE),
             503: (ErrorCode.PRIVATE_UNAVAILABLE,),

@@ -127,7 +127,7 @@ _EXPLANATION = (
     "This picture shows the work “Harbour at dawn” (registered by The Archive): laid over each other they agree, and"
     " 83% of the registered picture is in it."
 )
-_ALGORITHMS = {"file": "sha256", "fingerprint pdq": "pdq-v1", "verification": "verify-v2", "verdict": "verdict-v1"}
+_ALGORITHMS = {"file": "sha256", "fingerprint pdq": "pdq-v1", "verification": "verify-v2", "verdict": "verdict-v2"}
 
 
 def _file(check: dict[str, Any]) -> dict[str, Any]:

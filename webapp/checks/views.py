@@ -79,7 +79,9 @@ def _new(request: HttpRequest) -> HttpResponse:
     if not form.is_valid():
         raise ProductError(
             ErrorCode.INVALID,
-            _("One of the choices is not on offer (any more). Choose again."),
+            _("You are not in that organisation. Choose one of yours, or none.")
+            if "organisation" in form.errors
+            else _("One of the choices is not on offer (any more). Choose again."),
             fields={name: [str(error) for error in errors] for name, errors in form.errors.items()},
         )
     user = request.user

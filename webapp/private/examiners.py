@@ -90,7 +90,9 @@ class AskPrivateCatalogues:
         for catalogue_id in ids:
             if catalogue_id not in found:
                 raise ProductError(
-                    ErrorCode.NOT_FOUND, _("There is no such private catalogue, or it does not answer now."), status=404
+                    ErrorCode.INVALID,
+                    _("There is no such private catalogue, or it does not answer now."),
+                    fields={CATALOGUES: [str(catalogue_id)]},
                 )
         # In one order, so that two checks never wait for each other.
         for private in sorted(found.values(), key=lambda one: one.pk):

@@ -90,7 +90,7 @@ def finish(job: Job | None) -> Job:
 
 
 def begin(cast: Cast, catalogue: Catalogue, **terms: object) -> PrivateCatalogue:
-    """Make a catalogue private, with its keys; by default the site's worker encrypts 256 bits, which need no network."""
+    """Make a catalogue private, with its keys; by default the site's worker encrypts 256 bits."""
     holder = terms.pop("holder", None)
     chosen = {
         "held_by": HeldBy.SITE,
