@@ -6,7 +6,7 @@ import json
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -31,7 +31,10 @@ from provenance.private_lookup.journal import read_journal
 from provenance.private_lookup.parties import Keyholder
 from provenance.private_lookup.registry import Registry
 from provenance.private_lookup.scheme import CODE_LENGTHS, MAX_TAU, MOST_FALSE_HITS, largest_tau, scheme_for
-from provenance.private_lookup.service import RemoteKeyholder, serve
+from provenance.private_lookup.service import DistantKeyholder, RemoteKeyholder, serve
+from provenance.private_lookup.tls import parse_address
+from provenance.private_lookup.work import LocalWorkers
+from provenance.private_lookup.work_ray import RayWorkers
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="The engine of private catalogues.")
 keyholders = typer.Typer(no_args_is_help=True, add_completion=False, help="Keep a share of a private catalogue's key.")
@@ -48,7 +51,13 @@ AgreementOption = Annotated[Path, typer.Option("--agreement", help="The agreemen
 KeysOption = Annotated[Path, typer.Option("--keys", help="Folder of the joint keys: 'keys' of any keyholder.")]
 IdentityOption = Annotated[Path, typer.Option("--identity", help="Folder that 'catalogue identity' made.")]
 CatalogueArgument = Annotated[Path, typer.Argument(help="The catalogue's folder.")]
-SocketsOption = Annotated[list[Path], typer.Option("--keyholder", help="A keyholder's socket; all, in their order.")]
+KeyholdersOption = Annotated[
+    list[str], typer.Option("--keyholder", help="A keyholder's socket, or host:port; all, in the agreement's order.")
+]
+MemoryOption = Annotated[
+    float | None, typer.Option("--memory", min=1, help="GiB that engines may use, for blocks too.")
+]
+CoresOption = Annotated[int | None, typer.Option("--cores", min=1, help="Processors to keep busy; all by default.")]
 PassphraseOption = Annotated[
     str | None,
     typer.Option(
@@ -139,18 +148,28 @@ def admit_client(
 def serve_keyholder(
     folder: FolderArgument,
     catalogue: Annotated[Path, typer.Option("--catalogue", help="Folder of the catalogue's blocks and manifest.")],
-    at: Annotated[Path, typer.Option("--socket", help="Where to answer; only this user may write to it.")],
+    at: Annotated[
+        Path | None, typer.Option("--socket", help="Where to answer; only this user may write to it.")
+    ] = None,
+    listen: Annotated[
+        str | None, typer.Option(help="host:port to answer at instead, over TLS, to admitted clients and the holder.")
+    ] = None,
     recomputed: Annotated[
         int | None,
         typer.Option(min=1, help="Compute only so many blocks again, chosen at random, before a share is given."),
     ] = None,
+    cores: CoresOption = None,
+    memory: MemoryOption = None,
     passphrase: PassphraseOption = None,
 ) -> None:
     """Check questions, and answer with shares, until Ctrl-C."""
-    opened = Keyholder(folder, _passphrase(passphrase), registry=catalogue, recomputed=recomputed)
+    if (at is None) == (listen is None):
+        raise typer.BadParameter("Give either --socket or --listen.")
+    limits = Limits(memory=_bytes(memory), threads=cores or _usable_cores())
+    opened = Keyholder(folder, _passphrase(passphrase), registry=catalogue, recomputed=recomputed, limits=limits)
     with _problems_as_sentences(), opened as keyholder:
-        _line(f"{keyholder.identity.name} answers at {at}.")
-        serve(keyholder, at)
+        where = at or parse_address(listen or "")
+        serve(keyholder, where, ready=lambda _port: _line(f"{keyholder.identity.name} answers at {at or listen}."))
 
 
 @keyholders.command("journal")
@@ -197,19 +216,23 @@ def make_agreement(
     entries: Annotated[int, typer.Option(help="How large the catalogue will be.")] = 10_000,
     policy: Annotated[list[Policy] | None, typer.Option(help="What may be asked; by default 'bit' alone.")] = None,
     daily_answers: Annotated[int, typer.Option(help="Questions of one client a day; keep it far below 100.")] = 20,
+    needed: Annotated[
+        int | None, typer.Option(min=2, help="How many keyholders answer together; all of them by default.")
+    ] = None,
 ) -> None:
     """Write an agreement: who holds the key's shares, and what they answer."""
     with _problems_as_sentences():
         if algorithm not in _OFFERED:
             raise BadInput(f"There is no algorithm {algorithm} for this. Choose one of {', '.join(_OFFERED)}.")
         parties = tuple(_public(path) for path in party)
+        fewer = None if needed == len(parties) else needed
         allowed = tuple(dict.fromkeys(policy or [Policy.BIT]))
         scheme_id = scheme_for(HASHERS[algorithm].length).id
         rates = [POLICIES[algorithm].false_match_rate(distance).measured for distance in range(MAX_TAU + 1)]
         chosen = largest_tau(rates, entries) if tau is None else tau
         if chosen is None:
             raise BadInput(f"Codes of {algorithm} are too alike by chance for {entries:,} entries. Choose longer ones.")
-        made = Agreement(scheme_id, algorithm, chosen, allowed, parties, _public(holder), daily_answers)
+        made = Agreement(scheme_id, algorithm, chosen, allowed, parties, _public(holder), daily_answers, fewer)
         write_whole(file, made.to_json())
         _line(f"{file}: {made.digest}")
         _line(_chance_words(made, entries))
@@ -274,11 +297,20 @@ def delete_entries(
 
 
 @catalogues.command("offer")
-def offer_catalogue(catalogue: CatalogueArgument, agreement: AgreementOption, keyholder: SocketsOption) -> None:
+def offer_catalogue(
+    catalogue: CatalogueArgument,
+    agreement: AgreementOption,
+    keyholder: KeyholdersOption,
+    identity: Annotated[
+        Path | None, typer.Option(help="The holder's folder; needed for keyholders at addresses.")
+    ] = None,
+    passphrase: PassphraseOption = None,
+) -> None:
     """Have all keyholders check the catalogue's present state, after which they answer questions about it."""
     with _problems_as_sentences():
         registry = Registry(catalogue, _agreement(agreement))
-        offer(registry, [RemoteKeyholder(path) for path in keyholder])
+        holder = _identity(identity, passphrase) if identity else None
+        offer(registry, _keyholders(keyholder, registry.agreement, holder))
         _line(f"State {registry.manifest.sequence} of {registry.manifest.catalogue} is checked.")
 
 
@@ -289,8 +321,13 @@ def ask(
     agreement: AgreementOption,
     keys: KeysOption,
     identity: IdentityOption,
-    keyholder: SocketsOption,
+    keyholder: KeyholdersOption,
     who: Annotated[bool, typer.Option("--who", help="After a hit, ask which entries match.")] = False,
+    cores: CoresOption = None,
+    memory: MemoryOption = None,
+    ray: Annotated[
+        str | None, typer.Option("--ray", help="Evaluate on the nodes of the Ray cluster at this address.")
+    ] = None,
     passphrase: PassphraseOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -301,9 +338,12 @@ def ask(
         code = _code(picture, agreed.algorithm)
         registry = Registry(catalogue, agreed)
         joint = read_keys(keys, agreed)
-        parties = [RemoteKeyholder(path) for path in keyholder]
-        with _engine(agreed) as running:
-            evaluator = local_evaluator(registry, joint, running, {client.name: client.public})
+        parties = _keyholders(keyholder, agreed, client)
+        with ExitStack() as stack:
+            workers = _workers(agreed, cores, memory)
+            running = stack.enter_context(workers).engine
+            spread = stack.enter_context(_ray(agreed, ray)) if ray else workers
+            evaluator = local_evaluator(registry, joint, spread, {client.name: client.public})
             index: PrivateIndex = EncryptedIndex(Client(client, agreed, joint, running), registry, evaluator, parties)
             answer = index.ask(code, who=who)
     said: dict[str, Any] = {
@@ -396,8 +436,46 @@ def _passphrase(given: str | None, *, new: bool = False) -> str:
 
 
 def _engine(agreement: Agreement) -> Engine:
-    limits = Limits(threads=int(os.environ.get("OMP_NUM_THREADS") or 1))
-    return Engine(agreement.scheme, len(agreement.parties), agreement.digest, limits)
+    limits = Limits(threads=_usable_cores())
+    return Engine(agreement.scheme, len(agreement.sub_keys), agreement.digest, limits)
+
+
+def _workers(agreement: Agreement, cores: int | None, memory: float | None) -> LocalWorkers:
+    parties, digest = len(agreement.sub_keys), agreement.digest
+    return LocalWorkers(agreement.scheme, parties, digest, cores=cores or _usable_cores(), memory=_bytes(memory))
+
+
+def _keyholders(places: list[str], agreement: Agreement, identity: Identity | None) -> list[RemoteKeyholder]:
+    """Return the keyholders at sockets or addresses, in the agreement's order."""
+    if len(places) != len(agreement.parties):
+        raise Refused(f"All {len(agreement.parties)} keyholders are needed; there are {len(places)}.")
+    found: list[RemoteKeyholder] = []
+    for place, party in zip(places, agreement.parties, strict=True):
+        if Path(place).is_socket() or ":" not in place:
+            found.append(RemoteKeyholder(Path(place)))
+        elif identity is None:
+            raise BadInput(f"{party.name} is asked at an address: --identity says as whom.")
+        else:
+            found.append(DistantKeyholder(parse_address(place), identity, party))
+    return found
+
+
+@contextmanager
+def _ray(agreement: Agreement, address: str) -> Iterator[RayWorkers]:
+    workers = RayWorkers(address, agreement.scheme, len(agreement.sub_keys), agreement.digest)
+    try:
+        yield workers
+    finally:
+        workers.close()
+
+
+def _usable_cores() -> int:
+    """Return what OMP_NUM_THREADS says, as for everything else that counts, or all that this process may use."""
+    return int(os.environ.get("OMP_NUM_THREADS") or len(os.sched_getaffinity(0)))
+
+
+def _bytes(gibibytes: float | None) -> int | None:
+    return None if gibibytes is None else int(gibibytes * (1 << 30))
 
 
 @contextmanager

@@ -142,6 +142,14 @@ MODELS: dict[str, Model] = {
             file="ai-detector.safetensors",
         ),
         Model(
+            name="signature",
+            purpose="signature-v1: writes 64 bits into a picture and reads them back after edits",
+            architecture="two nets of dilated convolutions at half the resolution",
+            licence="see signature.md beside the file",
+            origin="trained for this package by provenance.training.robust_signature",
+            file="signature.safetensors",
+        ),
+        Model(
             name="vqgan-f16-16384",
             purpose="paints artworks, published tier",
             architecture="VQGAN, f = 16, 16,384 codes of 256 numbers, ImageNet",

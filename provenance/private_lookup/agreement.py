@@ -12,10 +12,13 @@ import rfc8785
 from provenance.private_lookup.circuit import Circuit, Policy, compile_circuit
 from provenance.private_lookup.errors import BadInput, Refused, SchemeError
 from provenance.private_lookup.identity import PublicIdentity
+from provenance.private_lookup.quorum import sub_keys
 from provenance.private_lookup.scheme import Scheme, check_tau, scheme
 
 _VERSION = 1
 _MOST_PARTIES = 8
+# Every sub-key takes part in the making of all keys, and in every decryption.
+_MOST_SUB_KEYS = 20
 _MOST_BYTES = 1 << 16
 
 
@@ -28,10 +31,11 @@ class Agreement:
         algorithm: of the codes, such as ``dinohash-house-v2``; codes of another are not encrypted under these keys.
         tau: the largest distance that matches, in bits.
         policies: what may be asked.
-        parties: the keyholders; the first leads. All of them are needed for a decryption.
+        parties: the keyholders; the first leads.
         holder: signs the catalogue's manifests.
         daily_answers: how many questions of one client each keyholder answers in 24 hours. About a hundred answers near
             an entry are enough to find it out bit by bit, so keep this far below.
+        needed: how many keyholders decrypt together, whichever they are; None for all.
     """
 
     scheme_id: str
@@ -41,6 +45,7 @@ class Agreement:
     parties: tuple[PublicIdentity, ...]
     holder: PublicIdentity
     daily_answers: int = 20
+    needed: int | None = None
 
     def __post_init__(self) -> None:
         check_tau(self.tau)
@@ -51,6 +56,10 @@ class Agreement:
             raise SchemeError(f"An agreement is of 2 to {_MOST_PARTIES} keyholders of different names and keys.")
         if not self.policies or self.daily_answers < 1:
             raise SchemeError("An agreement allows at least one policy and one answer a day.")
+        if self.needed == len(names):
+            raise SchemeError("An agreement that needs all keyholders does not count them.")
+        if len(self.sub_keys) > _MOST_SUB_KEYS:
+            raise SchemeError(f"{self.quorum} of {len(names)} keyholders would take {len(self.sub_keys)} sub-keys.")
 
     @property
     def scheme(self) -> Scheme:
@@ -61,6 +70,16 @@ class Agreement:
     def by_name(self) -> dict[str, PublicIdentity]:
         """The keyholders."""
         return {party.name: party for party in self.parties}
+
+    @property
+    def quorum(self) -> int:
+        """How many keyholders take part in an answer."""
+        return len(self.parties) if self.needed is None else self.needed
+
+    @cached_property
+    def sub_keys(self) -> list[tuple[str, ...]]:
+        """Who holds each part of the secret; the engine's ``parties`` are as many as these."""
+        return sub_keys([party.name for party in self.parties], self.quorum)
 
     @cached_property
     def digest(self) -> str:
@@ -89,6 +108,7 @@ class Agreement:
                 "parties": [party.to_dict() for party in self.parties],
                 "holder": self.holder.to_dict(),
                 "daily_answers": self.daily_answers,
+                **({} if self.needed is None else {"needed": self.needed}),
             }
         )
 
@@ -114,6 +134,7 @@ class Agreement:
                 tuple(PublicIdentity.from_dict(party) for party in found["parties"]),
                 PublicIdentity.from_dict(found["holder"]),
                 int(found["daily_answers"]),
+                int(found["needed"]) if "needed" in found else None,
             )
         except (ValueError, KeyError, TypeError, RecursionError) as problem:
             raise BadInput("This is no agreement: something in it is missing or has the wrong form.") from problem

@@ -81,6 +81,14 @@ class Bgv:
             pair = self.context.MultipartyKeyGen(_read("PublicKey", seed), False, True)
         return [_bytes(pair.secretKey), _bytes(pair.publicKey)]
 
+    def is_pair(self, secret: bytes, public: bytes) -> bool:
+        """Tell whether a share's secret part belongs to its public part: what one encrypts, the other decrypts."""
+        numbers = _any(secret[-32:] + public[-32:], self.ring)
+        sent = self.context.Encrypt(_read("PublicKey", public), self.slots(numbers))
+        plain = self.context.Decrypt(_read("PrivateKey", secret), sent)
+        plain.SetLength(self.ring)
+        return np.array_equal(np.array(plain.GetPackedValue(), np.int64) % _MODULUS, numbers)
+
     def share_relin_first(self, secret: bytes, first: bytes | None) -> bytes:
         """Return a party's first-round share of the relinearisation key.
 

@@ -20,11 +20,13 @@ from provenance.hashing.code import HashCode
 from provenance.private_lookup.agreement import Agreement
 from provenance.private_lookup.circuit import Policy
 from provenance.private_lookup.engine import Engine, JointKeys
-from provenance.private_lookup.errors import BadInput, Refused
+from provenance.private_lookup.errors import BadInput, KeyholderUnreachable, Refused
 from provenance.private_lookup.identity import Identity, Message, PublicIdentity, read_signed, unseal
 from provenance.private_lookup.index import Answer
 from provenance.private_lookup.question import evaluate, joint_seed, read_question, write_question
+from provenance.private_lookup.quorum import arranged, used_by
 from provenance.private_lookup.registry import Manifest, Registry
+from provenance.private_lookup.work import Evaluates
 
 
 class AnsweringKeyholder(Protocol):
@@ -79,6 +81,18 @@ class Asking:
     reply: X25519PrivateKey
 
 
+# A keyholder and who it is.
+_Present = tuple[PublicIdentity, AnsweringKeyholder]
+
+
+class _Away(KeyholderUnreachable):
+    """A keyholder does not answer, or went away in the middle."""
+
+    def __init__(self, message: str, party: PublicIdentity) -> None:
+        super().__init__(message)
+        self.party = party
+
+
 class Query:
     """A code, encrypted once for each kind of blocks. ``who`` is answered for the same query as ``bit`` before.
 
@@ -125,27 +139,37 @@ class Client:
         policy: Policy,
         registry: Registry,
         evaluator: Evaluator,
-        keyholders: Sequence[AnsweringKeyholder],
+        keyholders: Sequence[AnsweringKeyholder | None],
         report: Report = lambda _step: None,
     ) -> Answer:
         """Ask one question.
 
         Args:
             registry: the catalogue's present state; its manifest is enough.
-            keyholders: all of them, in the agreement's order.
-            report: see :func:`relay`.
+            keyholders: all of them, in the agreement's order; None for one that is known to be away. Where not all are
+                needed, the first that are there are asked; when one goes away, the question is asked anew of others.
+            report: told each step before it begins; what it raises ends the question.
 
         Raises:
             BadInput: something that came is not what it should be.
             Refused: a keyholder does not answer; it says why.
+            KeyholderUnreachable: too few are there.
         """
         began = time.perf_counter()
         manifest = registry.manifest
         if not manifest.blocks:
             return Answer(policy, False, (), 0, 0.0, time.perf_counter() - began, 0, 0, manifest.id)
-        asking = self.prepare(query, policy, manifest)
-        answers = relay(self.agreement, asking.question, asking.id, evaluator, keyholders, report)
-        return self.read(asking, manifest, answers, time.perf_counter() - began)
+        there = _there(self.agreement, keyholders)
+        while True:
+            asking = self.prepare(query, policy, manifest)
+            try:
+                answers = _relay(self.agreement, asking.question, asking.id, evaluator, there, report)
+            except _Away as away:
+                there = [one for one in there if one[0] != away.party]
+                if len(there) < self.agreement.quorum:
+                    raise
+            else:
+                return self.read(asking, manifest, answers, time.perf_counter() - began)
 
     def prepare(self, query: Query, policy: Policy, manifest: Manifest) -> Asking:
         """Write the signed question about a catalogue's state, for :func:`relay` to pass on, here or elsewhere."""
@@ -161,24 +185,29 @@ class Client:
         asked = read_question(question, self.agreement, {self.identity.name: self.identity.public}).id
         return Asking(asked, policy, question, reply)
 
-    def read(self, asking: Asking, manifest: Manifest, answers: Sequence[bytes], seconds: float) -> Answer:
-        """Open what all keyholders answered, which nobody else can.
+    def read(self, asking: Asking, manifest: Manifest, answers: Sequence[bytes], seconds: float = 0.0) -> Answer:
+        """Open what the keyholders answered, which nobody else can.
+
+        Args:
+            seconds: that it took, for the answer to say.
 
         Raises:
             BadInput: it is not what it should be.
         """
-        policy = asking.policy
-        shares = []
-        for message in _in_order(self.agreement, "answer", asking.id, answers):
-            shares.append([unseal(asking.reply, box, bytes.fromhex(asking.id)) for box in message.parts])
+        agreement, policy = self.agreement, asking.policy
+        opened = {}
+        for data in answers:
+            message = read_signed(data, "answer", agreement.digest, agreement.by_name)
+            if message.fields.get("request") != asking.id:
+                raise BadInput(f"{message.sender} answers another request.")
+            opened[message.sender] = [unseal(asking.reply, box, bytes.fromhex(asking.id)) for box in message.parts]
+        used = used_by(agreement.sub_keys, list(opened))
         expected = 1 if policy is Policy.BIT else len(manifest.blocks)
-        if any(len(parts) != expected for parts in shares):
-            raise BadInput("A keyholder's answer has too few shares, or too many.")
-        values = [self._engine.fuse(parts) for parts in zip(*shares, strict=True)]
+        values = [self._engine.fuse(parts) for parts in arranged(used, opened, expected)]
         places = []
         if policy is Policy.WHO:
             for number, (block, found) in enumerate(zip(manifest.blocks, values, strict=True)):
-                alive = block.slots(self.agreement.scheme.ring, alive=True)
+                alive = block.slots(agreement.scheme.ring, alive=True)
                 places += [(number, int(slot)) for slot in np.flatnonzero((found == 0) & alive)]
         matches = bool(places) if policy is Policy.WHO else bool(values[0][0])
         return Answer(
@@ -189,7 +218,7 @@ class Client:
             # Several matches cancel each other in one of 65,537 questions.
             0.0 if policy is Policy.WHO or matches else 1 / 65537,
             seconds,
-            len(asking.question) * (1 + len(self.agreement.parties)),
+            len(asking.question) * (1 + len(answers)),
             sum(len(answer) for answer in answers),
             manifest.id,
         )
@@ -200,7 +229,7 @@ def relay(
     question: bytes,
     question_id: str,
     evaluator: Evaluator,
-    keyholders: Sequence[AnsweringKeyholder],
+    keyholders: Sequence[AnsweringKeyholder | None],
     report: Report = lambda _step: None,
 ) -> list[bytes]:
     """Take a signed question through all steps and return the keyholders' answers, sealed for whoever asked.
@@ -209,20 +238,32 @@ def relay(
 
     Args:
         question_id: what :func:`question.read_question` says.
-        report: told each :class:`Step` before it begins; what it raises ends the question.
+        keyholders, report: as :meth:`Client.ask`; a question that was begun cannot be taken to others.
 
     Raises:
-        BadInput, Refused: as :meth:`Client.ask`.
+        BadInput, Refused, KeyholderUnreachable: as :meth:`Client.ask`.
     """
+    return _relay(agreement, question, question_id, evaluator, _there(agreement, keyholders), report)
+
+
+def _relay(
+    agreement: Agreement,
+    question: bytes,
+    question_id: str,
+    evaluator: Evaluator,
+    there: Sequence[_Present],
+    report: Report,
+) -> list[bytes]:
+    present = there[: agreement.quorum]
     report(Step.AGREE)
-    seed, reveals = _agree_on_seed(agreement, question, question_id, keyholders)
+    seed, reveals = _agree_on_seed(agreement, question, question_id, present)
     report(Step.EVALUATE)
     with ThreadPoolExecutor(1) as pool:
         evaluation = pool.submit(evaluator, question, seed)
-        checks = _each(keyholders, lambda keyholder: keyholder.check(reveals))
+        checks = _each(present, lambda keyholder: keyholder.check(reveals))
         outputs = evaluation.result()
     report(Step.ANSWER)
-    return _each(keyholders, lambda keyholder: keyholder.answer(checks, outputs))
+    return _each(present, lambda keyholder: keyholder.answer(checks, outputs))
 
 
 class EncryptedIndex:
@@ -236,7 +277,11 @@ class EncryptedIndex:
     """
 
     def __init__(
-        self, client: Client, registry: Registry, evaluator: Evaluator, keyholders: Sequence[AnsweringKeyholder]
+        self,
+        client: Client,
+        registry: Registry,
+        evaluator: Evaluator,
+        keyholders: Sequence[AnsweringKeyholder | None],
     ) -> None:
         self._client = client
         self._registry = registry
@@ -263,57 +308,91 @@ class EncryptedIndex:
 
 
 def local_evaluator(
-    registry: Registry, keys: JointKeys, engine: Engine, clients: Mapping[str, PublicIdentity]
+    registry: Registry, keys: JointKeys, workers: Engine | Evaluates, clients: Mapping[str, PublicIdentity]
 ) -> Evaluator:
-    """Return an evaluator of this process: it needs the blocks and the joint keys, and no secret.
+    """Return an evaluator that has the blocks and the joint keys, and no secret.
 
     Args:
+        workers: what computes: one engine, ``work.LocalWorkers``, or ``work_ray.RayWorkers`` on other machines.
         clients: for whom it evaluates, by name.
     """
 
     def run(question: bytes, seed: bytes) -> list[bytes]:
         asked = read_question(question, registry.agreement, clients)
         circuit = registry.agreement.circuit(asked.policy)
-        return evaluate(engine, keys, registry, asked.query, circuit, seed, registry.manifest.blocks)
+        return evaluate(workers, keys, registry, asked.query, circuit, seed, registry.manifest.blocks)
 
     return run
 
 
-def offer(registry: Registry, keyholders: Sequence[AnsweringKeyholder]) -> None:
+def offer(registry: Registry, keyholders: Sequence[AnsweringKeyholder | None]) -> None:
     """Have all keyholders check a catalogue's present state; afterwards they answer questions about it.
+
+    Args:
+        keyholders: all of them, in the agreement's order. One that is away (None) needs an offer of its own later.
 
     Raises:
         Refused: a block is malformed, or the state is older than one that was checked.
     """
-    _seed, reveals = _agree_on_seed(registry.agreement, registry.signed, registry.manifest.id, keyholders)
-    checks = _each(keyholders, lambda keyholder: keyholder.check(reveals))
-    admitted = _each(keyholders, lambda keyholder: keyholder.admit(checks))
-    _in_order(registry.agreement, "admit", registry.manifest.id, admitted)
+    agreement = registry.agreement
+    there = _there(agreement, keyholders)
+    for start in range(0, len(there), agreement.quorum):
+        # The last few are joined by some that have checked already.
+        present = sorted((there[start:] + there)[: agreement.quorum], key=there.index)
+        _offer(registry, present)
+
+
+def _offer(registry: Registry, present: Sequence[_Present]) -> None:
+    agreement, offered = registry.agreement, registry.manifest.id
+    _seed, reveals = _agree_on_seed(agreement, registry.signed, offered, present)
+    checks = _each(present, lambda keyholder: keyholder.check(reveals))
+    admitted = _each(present, lambda keyholder: keyholder.admit(checks))
+    _in_order(agreement, "admit", offered, present, admitted)
+
+
+def _there(agreement: Agreement, keyholders: Sequence[AnsweringKeyholder | None]) -> list[_Present]:
+    """Return which keyholders are there.
+
+    Raises:
+        Refused: they are too few.
+    """
+    there = [(party, keyholder) for party, keyholder in zip(agreement.parties, keyholders, strict=False) if keyholder]
+    if len(keyholders) != len(agreement.parties) or len(there) < agreement.quorum:
+        which = "All" if agreement.needed is None else f"{agreement.needed} of"
+        raise Refused(f"{which} {len(agreement.parties)} keyholders are needed; there are {len(there)}.")
+    return there
 
 
 def _agree_on_seed(
-    agreement: Agreement, request: bytes, request_id: str, keyholders: Sequence[AnsweringKeyholder]
+    agreement: Agreement, request: bytes, request_id: str, present: Sequence[_Present]
 ) -> tuple[bytes, list[bytes]]:
     """Return the joint seed of a request, and the keyholders' messages that reveal it."""
-    if len(keyholders) != len(agreement.parties):
-        raise Refused(f"All {len(agreement.parties)} keyholders are needed; there are {len(keyholders)}.")
-    commits = _each(keyholders, lambda keyholder: keyholder.commit(request))
-    reveals = _each(keyholders, lambda keyholder: keyholder.reveal(commits))
-    said = _in_order(agreement, "reveal", request_id, reveals)
+    commits = _each(present, lambda keyholder: keyholder.commit(request))
+    reveals = _each(present, lambda keyholder: keyholder.reveal(commits))
+    said = _in_order(agreement, "reveal", request_id, present, reveals)
     seed = joint_seed(request_id, [bytes.fromhex(str(message.fields["nonce"])) for message in said])
     return seed, reveals
 
 
-def _each(keyholders: Sequence[AnsweringKeyholder], step: Callable[[AnsweringKeyholder], bytes]) -> list[bytes]:
+def _each(present: Sequence[_Present], step: Callable[[AnsweringKeyholder], bytes]) -> list[bytes]:
     """Have all keyholders take a step at once: each computes on a machine of its own."""
-    with ThreadPoolExecutor(len(keyholders)) as pool:
-        return list(pool.map(step, keyholders))
+
+    def one(party: PublicIdentity, keyholder: AnsweringKeyholder) -> bytes:
+        try:
+            return step(keyholder)
+        except KeyholderUnreachable as problem:
+            raise _Away(str(problem), party) from problem
+
+    with ThreadPoolExecutor(len(present)) as pool:
+        return list(pool.map(one, *zip(*present, strict=True)))
 
 
-def _in_order(agreement: Agreement, kind: str, request_id: str, data: Sequence[bytes]) -> list[Message]:
+def _in_order(
+    agreement: Agreement, kind: str, request_id: str, present: Sequence[_Present], data: Sequence[bytes]
+) -> list[Message]:
     """Prove the keyholders' messages, in the agreement's order."""
     read = []
-    for party, one in zip(agreement.parties, data, strict=True):
+    for (party, _keyholder), one in zip(present, data, strict=True):
         message = read_signed(one, kind, agreement.digest, {party.name: party})
         if message.fields.get("request") != request_id:
             raise BadInput(f"{party.name} answers another request.")

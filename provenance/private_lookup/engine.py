@@ -170,6 +170,10 @@ class Engine:
         secret, public = self._ask("share_keys", [seed] if seed else ())[1]
         return secret, public
 
+    def is_pair(self, secret: bytes, public: bytes) -> bool:
+        """Tell whether a share's secret part belongs to its public part."""
+        return bool(self._ask("is_pair", [secret, public])[0]["pair"])
+
     def share_relin_first(self, secret: bytes, first: bytes | None) -> bytes:
         """Return a party's first-round share of the relinearisation key.
 
@@ -311,7 +315,7 @@ class Engine:
         return np.frombuffer(self._one("fuse", shares), "<u4")
 
     def status(self) -> dict[str, Any]:
-        """Return ``blocks`` resident, ``peak_bytes`` of memory and the ``process``."""
+        """Return how many ``blocks`` are ``resident``, which, ``peak_bytes`` of memory, and the ``process``."""
         return self._ask("status")[0]
 
     def _kind(self, keys: JointKeys, group: int) -> dict[str, Any]:

@@ -69,6 +69,10 @@ class Engine:
         """[seed] or nothing -> [secret, public]."""
         return {}, self._bgv.share_keys(parts[0] if parts else None)
 
+    def do_is_pair(self, _head: dict[str, Any], parts: list[bytes]) -> _Answer:
+        """[secret, public] -> whether they belong together."""
+        return {"pair": self._bgv.is_pair(*parts)}, []
+
     def do_share_relin_first(self, _head: dict[str, Any], parts: list[bytes]) -> _Answer:
         """[secret, first share] or [secret] -> [share]."""
         return {}, [self._bgv.share_relin_first(parts[0], parts[1] if len(parts) > 1 else None)]
@@ -193,9 +197,10 @@ class Engine:
         return {}, [self._bgv.fuse(parts).astype("<u4").tobytes()]
 
     def do_status(self, _head: dict[str, Any], _parts: list[bytes]) -> _Answer:
-        """Nothing -> resident blocks, and the largest memory that the process has had."""
+        """Nothing -> resident blocks, by number and SHA-256, and the largest memory that the process has had."""
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-        return {"blocks": len(self._blocks), "peak_bytes": peak, "process": os.getpid()}, []
+        said = {"blocks": len(self._blocks), "resident": list(self._blocks), "process": os.getpid()}
+        return {**said, "peak_bytes": peak}, []
 
     def do_threads(self, head: dict[str, Any], _parts: list[bytes]) -> _Answer:
         """Nothing -> nothing; what follows keeps so many processors busy."""

@@ -19,6 +19,10 @@ class EngineFailed(PrivateLookupError):
     """The engine ended, even when it was started again, or speaks another protocol."""
 
 
+class WorkerLied(PrivateLookupError):
+    """Two workers evaluated the same block and returned other bytes."""
+
+
 class BadInput(PrivateLookupError):
     """Bytes that are not what they should be: cut, altered, too large, or made under other keys."""
 

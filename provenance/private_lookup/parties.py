@@ -10,6 +10,8 @@ own. Every step's answer is signed.
 4. *answer*: once the check of all shares is zero, and the evaluation, computed again here, has the same bytes as the
    evaluator's: the shares of the answer, sealed for the client. *admit*: the new state is taken down as checked.
 
+Where t of n keyholders are enough (see ``quorum``), the first step's messages say which t take part.
+
 A share is written to disk before it is given away; the same ciphertext gets the same share ever after. Before the
 shares are made, the value is multiplied by random numbers that only keyholders know, so that an evaluator, who knows
 the masks, learns no more from an answer than the client does.
@@ -22,7 +24,7 @@ import hmac
 import os
 import secrets
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,7 +44,9 @@ from provenance.private_lookup.question import (
     read_question,
     to_decrypt,
 )
+from provenance.private_lookup.quorum import arranged, used_by
 from provenance.private_lookup.registry import Block, Manifest, Registry, read_manifest
+from provenance.private_lookup.work import LocalWorkers
 
 _NONCE = 32
 _MOST_SESSIONS = 64
@@ -56,7 +60,7 @@ class _Session:
         request: the question, or the manifest that is offered.
         blocks: what is evaluated or, in an offer, checked.
         nonce: ours.
-        commitments: of all keyholders by name, once they are known.
+        commitments: of all keyholders that take part, by name, once they are known.
         seed: once all nonces are known.
         checks: the ciphertexts whose decryption must be zero.
     """
@@ -79,7 +83,7 @@ class Keyholder(Member):
         registry: folder of the catalogue's blocks and manifest; for answering.
         recomputed: of how many blocks, chosen at random, the evaluation is computed again before a share is given; None
             for all of them.
-        limits: of the engine.
+        limits: of the engines; with more than one thread, as many processes as that share blocks.
         python: the engine's interpreter; found when left out.
 
     Raises:
@@ -107,14 +111,14 @@ class Keyholder(Member):
         self._registry_folder = registry
         self._recomputed = recomputed
         self._limits, self._python = limits, python
-        self._engine: Engine | None = None
+        self._workers: LocalWorkers | None = None
         self._sessions: OrderedDict[str, _Session] = OrderedDict()
         self._released = folder / "released"
         self._released.mkdir(mode=0o700, exist_ok=True)
 
     def __exit__(self, *problem: object) -> None:
-        if self._engine is not None:
-            self._engine.close()
+        if self._workers is not None:
+            self._workers.close()
         super().__exit__(*problem)
 
     # Before there are keys.
@@ -156,17 +160,17 @@ class Keyholder(Member):
     def check(self, reveals: Sequence[bytes]) -> bytes:
         """Return our shares of what must decrypt to zero."""
         session, messages = self._step("reveal", reveals)
+        present = self._in_order(messages)
         try:
-            nonces = [bytes.fromhex(str(messages[party.name].fields["nonce"])) for party in self.agreement.parties]
+            nonces = [bytes.fromhex(str(messages[name].fields["nonce"])) for name in present]
         except (KeyError, ValueError) as problem:
             raise BadInput("A reveal has a field that is missing or has the wrong form.") from problem
-        for party, nonce in zip(self.agreement.parties, nonces, strict=True):
-            if session.commitments.get(party.name) != commitment(session.id, nonce):
-                raise self._refuse(session, f"{party.name} revealed another nonce than it had committed to")
+        for name, nonce in zip(present, nonces, strict=True):
+            if session.commitments.get(name) != commitment(session.id, nonce):
+                raise self._refuse(session, f"{name} revealed another nonce than it had committed to")
         session.seed = joint_seed(session.id, nonces)
         session.checks = tuple(self._checks(session))
-        shares = tuple(self._share(ciphertext, "check") for ciphertext in session.checks)
-        return self._say("check", {"request": session.id}, shares)
+        return self._say("check", {"request": session.id}, self._shares(session, session.checks, "check"))
 
     def answer(self, checks: Sequence[bytes], outputs: Sequence[bytes]) -> bytes:
         """Return our shares of the answer, sealed for the client.
@@ -185,11 +189,11 @@ class Keyholder(Member):
         chosen = self._chosen(len(outputs))
         blocks = [session.blocks[number] for number in chosen]
         engine, keys, registry = self._tools()
-        ours = evaluate(engine, keys, registry, question.query, circuit, session.seed, blocks)
+        ours = evaluate(self._workers_of(self.agreement), keys, registry, question.query, circuit, session.seed, blocks)
         if any(outputs[number] != output for number, output in zip(chosen, ours, strict=True)):
             raise self._refuse(session, "the evaluation is not what was agreed: its bytes are not ours")
         ciphertexts = to_decrypt(engine, question.policy, outputs)
-        shares = [self._share(ciphertext, str(question.policy)) for ciphertext in ciphertexts]
+        shares = self._shares(session, ciphertexts, str(question.policy))
         self.journal.append(
             "released",
             question=question.id,
@@ -230,7 +234,9 @@ class Keyholder(Member):
             sequence, known = states.get(manifest.catalogue, (-1, ""))
             if manifest.id != known and manifest.sequence <= sequence:
                 raise Refused(f"State {manifest.sequence} is offered after state {sequence} was checked.") from None
-            new = tuple(block for block in manifest.blocks if (block.sha256, block.used) not in seen)
+            # Where not all take part, another may have seen less than we have.
+            every = self.agreement.needed is not None
+            new = tuple(block for block in manifest.blocks if every or (block.sha256, block.used) not in seen)
             return _Session(manifest.id, manifest, new, nonce, {})
         manifest = self._tools()[2].manifest
         present = self._admitted()[0].get(manifest.catalogue)
@@ -248,11 +254,16 @@ class Keyholder(Member):
         read = [read_signed(data, kind, agreement.digest, agreement.by_name) for data in messages]
         said = {message.sender: message for message in read}
         requests = {str(message.fields.get("request")) for message in read}
-        if set(said) != set(agreement.by_name) or len(read) != len(said) or len(requests) != 1:
-            raise BadInput(f"A {kind} of every keyholder about one request is needed.")
+        if len(said) != agreement.quorum or self.identity.name not in said or len(read) != len(said):
+            who = "every keyholder" if agreement.needed is None else f"{agreement.needed} keyholders, us among them,"
+            raise BadInput(f"A {kind} of {who} about one request is needed.")
+        if len(requests) != 1:
+            raise BadInput(f"Every {kind} must be about one request.")
         session = self._sessions.get(requests.pop())
         if session is None:
             raise Forgotten("This request is not known here, or no longer. Begin it anew.")
+        if session.commitments and set(session.commitments) != set(said):
+            raise self._refuse(session, "other keyholders take part than began")
         return session, said
 
     def _checks(self, session: _Session) -> list[bytes]:
@@ -275,35 +286,45 @@ class Keyholder(Member):
         session, messages = self._step("check", checks)
         if not session.seed:
             raise Refused("The check is answered before it was made.")
-        shares = [messages[party.name].parts for party in self.agreement.parties]
-        if any(len(parts) != len(session.checks) for parts in shares):
-            raise self._refuse(session, "a check is missing")
+        used = used_by(self.agreement.sub_keys, self._in_order(messages))
+        try:
+            shares = arranged(used, {name: message.parts for name, message in messages.items()}, len(session.checks))
+        except BadInput as problem:
+            raise self._refuse(session, "a share of a check is missing") from problem
         engine = self._engine_of(self.agreement)
-        for parts in zip(*shares, strict=True):
+        for parts in shares:
             if engine.fuse(parts).any():
                 what = "query" if isinstance(session.request, Question) else "block"
                 raise self._refuse(session, f"the {what} is malformed: a bit in it is neither +1 nor -1")
         return session
 
-    def _share(self, ciphertext: bytes, mode: str) -> bytes:
-        """Return our share of a decryption: the one that we once gave, if we did."""
+    def _shares(self, session: _Session, ciphertexts: Sequence[bytes], mode: str) -> tuple[bytes, ...]:
+        """Return our shares: of each ciphertext under each sub-key that is ours to use in this session."""
+        ours = used_by(self.agreement.sub_keys, self._in_order(session.commitments))[self.identity.name]
+        return tuple(self._share(ciphertext, mode, number) for ciphertext in ciphertexts for number in ours)
+
+    def _share(self, ciphertext: bytes, mode: str, number: int) -> bytes:
+        """Return our share of a decryption under one sub-key: the one that we once gave, if we did."""
         digest = hashlib.sha256(ciphertext).hexdigest()
-        path = self._released / f"{digest}.{mode}"
-        if any(other != path for other in self._released.glob(f"{digest}.*")):
+        path = self._released / f"{digest}.{mode}.{number}"
+        if any(other.suffixes[-2] != f".{mode}" for other in self._released.glob(f"{digest}.*")):
             raise Refused("A share of this ciphertext was given for another purpose.")
         if not path.exists():
             common = hmac.digest(self._vault[generation.COMMON], f"{mode} {digest}".encode(), "sha256")
-            lead = self.agreement.parties[0].name == self.identity.name
             share = self._engine_of(self.agreement).share_decryption(
-                self._vault[generation.SHARE],
+                self._vault[generation.share_name(number)],
                 ciphertext,
-                lead=lead,
+                lead=number == 0,
                 mode=mode,
                 common=common,
                 own=os.urandom(_NONCE),
             )
             write_whole(path, share)
         return path.read_bytes()
+
+    def _in_order(self, names: Iterable[str]) -> list[str]:
+        present = set(names)
+        return [party.name for party in self.agreement.parties if party.name in present]
 
     def _chosen(self, count: int) -> list[int]:
         if self._recomputed is None or self._recomputed >= count:
@@ -327,11 +348,21 @@ class Keyholder(Member):
         keys = read_keys(self.folder / "keys", agreement)
         return self._engine_of(agreement), keys, Registry(self._registry_folder, agreement)
 
+    def _workers_of(self, agreement: Agreement) -> LocalWorkers:
+        if self._workers is None:
+            limits = self._limits or Limits()
+            self._workers = LocalWorkers(
+                agreement.scheme,
+                len(agreement.sub_keys),
+                agreement.digest,
+                cores=limits.threads,
+                memory=limits.memory_for(agreement.scheme),
+                python=self._python,
+            )
+        return self._workers
+
     def _engine_of(self, agreement: Agreement) -> Engine:
-        if self._engine is None:
-            parties = len(agreement.parties)
-            self._engine = Engine(agreement.scheme, parties, agreement.digest, self._limits, self._python)
-        return self._engine
+        return self._workers_of(agreement).engine
 
     def _has(self, event: str) -> bool:
         return any(entry.event == event for entry in self.journal.entries)

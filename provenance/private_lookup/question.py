@@ -13,6 +13,7 @@ from provenance.private_lookup.engine import Engine, JointKeys
 from provenance.private_lookup.errors import BadInput
 from provenance.private_lookup.identity import Identity, PublicIdentity, read_signed, sign
 from provenance.private_lookup.registry import Block, Registry
+from provenance.private_lookup.work import Evaluates, Job, Task, evaluate_here
 
 KIND = "question"
 
@@ -79,7 +80,7 @@ def block_seed(seed: bytes, block: Block) -> bytes:
 
 
 def evaluate(
-    engine: Engine,
+    workers: Engine | Evaluates,
     keys: JointKeys,
     registry: Registry,
     query: bytes,
@@ -89,18 +90,9 @@ def evaluate(
 ) -> list[bytes]:
     """Return one ciphertext for each of these blocks; whoever evaluates the same gets the same bytes."""
     ring = registry.agreement.scheme.ring
-    return [
-        engine.evaluate(
-            keys,
-            query,
-            registry.file(block),
-            circuit,
-            alive=block.slots(ring, alive=True),
-            seed=block_seed(seed, block),
-            group=registry.manifest.group,
-        )
-        for block in blocks
-    ]
+    job = Job(keys, query, circuit, registry.manifest.group)
+    tasks = [Task(registry.file(block), block.slots(ring, alive=True), block_seed(seed, block)) for block in blocks]
+    return evaluate_here(workers, job, tasks) if isinstance(workers, Engine) else workers.evaluate_blocks(job, tasks)
 
 
 def to_decrypt(engine: Engine, policy: Policy, outputs: Sequence[bytes]) -> list[bytes]:

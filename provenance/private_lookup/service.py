@@ -1,67 +1,114 @@
-"""A keyholder behind a local Unix socket, and the same keyholder as those who ask see it.
+"""A keyholder behind a local socket or an address, and the same keyholder as those who ask see it.
 
-The socket is for this machine alone; between machines put a tunnel with mutual authentication in front of it. What is
-said is signed or sealed in itself, so that a tunnel that is broken lets nobody forge an answer or read one.
+The local socket is for one machine: whoever may write to it may ask. Between machines TLS proves both ends (see
+``tls``): the keyholder by the key that the agreement names, whoever asks by the key of a client that was admitted, or
+of the catalogue's holder. What is said is signed or sealed in itself too.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
+import ssl
 import threading
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from provenance.private_lookup import errors, frames
-from provenance.private_lookup.errors import BadInput, KeyholderUnreachable, PrivateLookupError
-from provenance.private_lookup.identity import MOST_MESSAGE
+from provenance.private_lookup import calls, frames, tls
+from provenance.private_lookup.errors import BadInput, KeyholderUnreachable
+from provenance.private_lookup.identity import MOST_MESSAGE, Identity, PublicIdentity
 from provenance.private_lookup.parties import Keyholder
 
 # Each step's groups of messages.
 _STEPS = {"commit": 1, "reveal": 1, "check": 1, "answer": 2, "admit": 1}
 _SECONDS_TO_SPEAK = 60.0
 _SECONDS_TO_ANSWER = 1800.0
+_MOST_CONNECTIONS = 16
+# With TLS 1.3 whoever is not let in learns it from the first thing that it reads; so there is one.
+_WELCOME = b"\x01"
+_log = logging.getLogger(__name__)
+
+# A socket's path, or a host and a port.
+Address = Path | tuple[str, int]
 
 
-def serve(keyholder: Keyholder, path: Path, stop: threading.Event | None = None) -> None:
-    """Answer at a socket, one request after the other, until ``stop`` is set.
+def serve(
+    keyholder: Keyholder,
+    at: Address,
+    stop: threading.Event | None = None,
+    ready: Callable[[int], None] = lambda _port: None,
+) -> None:
+    """Answer at a local socket or an address, one request after the other, until ``stop`` is set.
 
     Args:
-        path: of the socket; whoever may write to it may ask.
+        ready: told the port once connections are taken, 0 for a socket; a port of 0 is one that the system chooses.
+
+    Raises:
+        BadInput: the address cannot be listened at.
     """
-    path.unlink(missing_ok=True)
-    with socket.socket(socket.AF_UNIX) as listener:
-        before = os.umask(0o177)
+    room, turn = threading.BoundedSemaphore(_MOST_CONNECTIONS), threading.Lock()
+
+    def take(connection: socket.socket) -> None:
         try:
-            listener.bind(str(path))
+            _answer(keyholder, connection, turn, proved=not isinstance(at, Path))
+        # One who is not known, speaks no frames, or goes away, costs the others nothing but this.
+        except (OSError, frames.FrameError) as problem:
+            _log.warning("A connection was refused or ended: %s.", problem)
         finally:
-            os.umask(before)
-        listener.listen()
+            connection.close()
+            room.release()
+
+    with _listening(at) as listener:
         listener.settimeout(0.5)
+        ready(0 if isinstance(at, Path) else listener.getsockname()[1])
         while stop is None or not stop.is_set():
             try:
                 connection, _address = listener.accept()
             except TimeoutError:
                 continue
             connection.settimeout(_SECONDS_TO_SPEAK)
-            # One who speaks no frames, or goes away, costs the others nothing but this.
-            with connection, suppress(OSError, frames.FrameError):
-                _answer(keyholder, connection)
-    path.unlink(missing_ok=True)
+            if room.acquire(blocking=False):
+                threading.Thread(target=take, args=(connection,), daemon=True).start()
+            else:
+                connection.close()
 
 
-def _answer(keyholder: Keyholder, connection: socket.socket) -> None:
-    with connection.makefile("rwb") as stream:
+@contextmanager
+def _listening(at: Address) -> Iterator[socket.socket]:
+    if isinstance(at, Path):
+        at.unlink(missing_ok=True)
+        with socket.socket(socket.AF_UNIX) as listener:
+            before = os.umask(0o177)
+            try:
+                listener.bind(str(at))
+            finally:
+                os.umask(before)
+            listener.listen()
+            yield listener
+        at.unlink(missing_ok=True)
+        return
+    try:
+        listener = socket.create_server(at, backlog=_MOST_CONNECTIONS)
+    except OSError as problem:
+        raise BadInput(f"{at[0]}:{at[1]} cannot be listened at: {problem}.") from problem
+    with listener:
+        yield listener
+
+
+def _answer(keyholder: Keyholder, connection: socket.socket, turn: threading.Lock, *, proved: bool) -> None:
+    if proved:
+        known = [keyholder.agreement.holder, *keyholder.clients().values()]
+        connection, _signing = tls.accept(connection, keyholder.identity, known)
+        connection.sendall(_WELCOME)
+    with connection, connection.makefile("rwb") as stream:
         request = frames.read(stream, MOST_MESSAGE)
-        if request is None:
-            return
-        head, parts = request
-        try:
-            stream.write(frames.pack({"ok": True}, [_carry_out(keyholder, head, parts)]))
-        except PrivateLookupError as problem:
-            stream.write(frames.pack({"ok": False, "error": type(problem).__name__, "message": str(problem)}))
+        if request is not None:
+            head, parts = request
+            with turn:
+                calls.answer(stream, lambda: _carry_out(keyholder, head, parts))
 
 
 def _carry_out(keyholder: Keyholder, head: dict[str, Any], parts: list[bytes]) -> bytes:
@@ -85,7 +132,7 @@ def _carry_out(keyholder: Keyholder, head: dict[str, Any], parts: list[bytes]) -
 
 
 class RemoteKeyholder:
-    """A keyholder at a socket.
+    """A keyholder at a local socket.
 
     Args:
         path: of its socket.
@@ -95,6 +142,7 @@ class RemoteKeyholder:
     """
 
     def __init__(self, path: Path, seconds: float = _SECONDS_TO_ANSWER) -> None:
+        self._name = f"The keyholder at {path}"
         self._path = path
         self._seconds = seconds
 
@@ -119,24 +167,62 @@ class RemoteKeyholder:
         return self._ask("admit", checks)
 
     def _ask(self, step: str, *groups: Sequence[bytes]) -> bytes:
+        head = {"do": step, "sizes": [len(group) for group in groups]}
+        with self._connected() as connection:
+            stream = connection.makefile("rwb")
+            try:
+                return calls.ask(stream, self._name, head, [part for group in groups for part in group])
+            finally:
+                # What was still to be sent has nobody to read it.
+                with suppress(OSError):
+                    stream.close()
+
+    @contextmanager
+    def _connected(self) -> Iterator[socket.socket]:
         try:
-            with socket.socket(socket.AF_UNIX) as connection:
-                connection.settimeout(self._seconds)
-                connection.connect(str(self._path))
-                with connection.makefile("rwb") as stream:
-                    sizes = [len(group) for group in groups]
-                    stream.write(
-                        frames.pack({"do": step, "sizes": sizes}, [part for group in groups for part in group])
-                    )
-                    stream.flush()
-                    reply = frames.read(stream, MOST_MESSAGE)
-        except (OSError, frames.FrameError) as problem:
-            raise KeyholderUnreachable(f"The keyholder at {self._path} does not answer: {problem}.") from problem
-        if reply is None:
-            raise KeyholderUnreachable(f"The keyholder at {self._path} went away in the middle. Ask anew.")
-        head, parts = reply
-        if head.get("ok") is True and len(parts) == 1:
-            return parts[0]
-        kind = getattr(errors, str(head.get("error")), PrivateLookupError)
-        known = kind if isinstance(kind, type) and issubclass(kind, PrivateLookupError) else PrivateLookupError
-        raise known(str(head.get("message")))
+            connection = socket.socket(socket.AF_UNIX)
+            connection.settimeout(self._seconds)
+            connection.connect(str(self._path))
+        except OSError as problem:
+            connection.close()
+            raise KeyholderUnreachable(f"{self._name} does not answer: {problem}.") from problem
+        with connection:
+            yield connection
+
+
+class DistantKeyholder(RemoteKeyholder):
+    """A keyholder at an address, over TLS that proves both ends.
+
+    Args:
+        address: host and port.
+        identity: who asks: an admitted client, or the catalogue's holder.
+        keyholder: who must be there, as the agreement names it.
+        seconds: how long a step may take.
+    """
+
+    def __init__(
+        self,
+        address: tuple[str, int],
+        identity: Identity,
+        keyholder: PublicIdentity,
+        seconds: float = _SECONDS_TO_ANSWER,
+    ) -> None:
+        self._name = f"{keyholder.name} at {address[0]}:{address[1]}"
+        self._address, self._identity, self._keyholder = address, identity, keyholder
+        self._seconds = seconds
+
+    @contextmanager
+    def _connected(self) -> Iterator[socket.socket]:
+        with tls.connect(self._address, self._identity, self._keyholder, self._seconds) as connection:
+            try:
+                welcome = connection.recv(len(_WELCOME))
+            except ssl.SSLError as problem:
+                raise KeyholderUnreachable(
+                    f"{self._name} does not let {self._identity.name} in ({problem.reason}): have it admitted"
+                    " there, and compare the clocks."
+                ) from problem
+            except OSError as problem:
+                raise KeyholderUnreachable(f"{self._name} does not answer: {problem}.") from problem
+            if welcome != _WELCOME:
+                raise KeyholderUnreachable(f"{self._name} went away in the middle. Ask anew.")
+            yield connection

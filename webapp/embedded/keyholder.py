@@ -62,11 +62,11 @@ class Attending(Keyholder):
                 self._used = time.monotonic()
 
     def rest(self) -> None:
-        """End the engine where it was not asked for a while; the next question starts it."""
+        """End the engines where nobody asked for a while; the next question starts them."""
         if time.monotonic() - self._used > _REST_AFTER and self._busy.acquire(blocking=False):
             try:
-                if self._engine is not None:
-                    self._engine.close()
+                if self._workers is not None:
+                    self._workers.close()
             finally:
                 self._busy.release()
 

@@ -82,7 +82,7 @@ class Asker:
         agreement = self._private.agreement
         keys = read_keys(meeting_of(self._private).keys, agreement)
         identity = site_identity()
-        engine = self._engine = self._engine or Engine(agreement.scheme, len(agreement.parties), agreement.digest)
+        engine = self._engine = self._engine or Engine(agreement.scheme, len(agreement.sub_keys), agreement.digest)
         client = Client(identity, agreement, keys, engine)
 
         def once(tell: Callable[[Step], None]) -> Answer:
@@ -119,7 +119,7 @@ def relay_question(
     agreement = private.agreement
     keys = read_keys(meeting_of(private).keys, agreement)
     began = time.monotonic()
-    with Engine(agreement.scheme, len(agreement.parties), agreement.digest) as engine:
+    with Engine(agreement.scheme, len(agreement.sub_keys), agreement.digest) as engine:
 
         def once(report: Callable[[Step], None]) -> list[bytes]:
             asked = read_question(data, agreement, clients)

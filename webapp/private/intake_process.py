@@ -62,7 +62,7 @@ def _take(head: dict[str, Any], parts: list[bytes]) -> dict[str, Any]:
                 codes[name] = _code(data, agreement.algorithm, Limits(max_pixels=head["most_pixels"]))
             except (BadInput, DecodeError) as problem:
                 refused.append((name, str(problem)))
-    with Engine(agreement.scheme, len(agreement.parties), agreement.digest) as engine:
+    with Engine(agreement.scheme, len(agreement.sub_keys), agreement.digest) as engine:
         keys = read_keys(Path(head["keys"]), agreement)
         if compacting:
             _compact(registry, codes, identity, keys, engine)

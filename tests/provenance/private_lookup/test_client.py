@@ -96,8 +96,7 @@ def test_killed_engines_delay_an_answer_and_change_nothing(
             self.admit = keyholder.admit
 
         def answer(self, checks: list[bytes], outputs: list[bytes]) -> bytes:
-            engine = self._keyholder._engine
-            assert engine is not None
+            engine = self._keyholder._engine_of(club.agreement)
             assert engine.process_id is not None
             os.kill(engine.process_id, signal.SIGKILL)
             return self._keyholder.answer(checks, outputs)

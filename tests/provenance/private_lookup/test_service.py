@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import queue
 import signal
 import socket
 import subprocess
@@ -10,22 +11,29 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
+from typing import Self
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from provenance.private_lookup import frames
+from provenance.private_lookup import frames, tls
 from provenance.private_lookup.circuit import Policy
 from provenance.private_lookup.client import local_evaluator, offer
 from provenance.private_lookup.errors import BadInput, KeyholderUnreachable, Refused
+from provenance.private_lookup.identity import Identity
 from provenance.private_lookup.parties import Keyholder
 from provenance.private_lookup.registry import Registry
-from provenance.private_lookup.service import RemoteKeyholder, serve
+from provenance.private_lookup.service import DistantKeyholder, RemoteKeyholder, serve
 from tests.provenance.private_lookup.club import PASSPHRASES, Club, random_code
 
 _SERVE = """
 import sys
 from pathlib import Path
+from provenance.private_lookup.identity import Identity
 from provenance.private_lookup.parties import Keyholder
 from provenance.private_lookup.service import serve
 folder, phrase, catalogue, at, python = sys.argv[1:]
@@ -104,6 +112,64 @@ def test_questions_are_answered_and_a_killed_keyholder_stops_them(
     served.append(again)
     again.wait()
     assert club.asker().ask(query, Policy.BIT, registry, evaluator, [remotes[0], again.remote]).matches
+
+
+@contextmanager
+def _serving(keyholder: Keyholder) -> Iterator[tuple[str, int]]:
+    """Serve at an address of this machine."""
+    stop, port = threading.Event(), queue.SimpleQueue[int]()
+    thread = threading.Thread(target=serve, args=(keyholder, ("127.0.0.1", 0), stop, port.put))
+    thread.start()
+    try:
+        yield "127.0.0.1", port.get(timeout=30)
+    finally:
+        stop.set()
+        thread.join()
+
+
+class _ThreeDaysAgo(datetime):
+    @classmethod
+    def now(cls, tz: tzinfo | None = None) -> Self:
+        return super().now(tz) - timedelta(days=3)
+
+
+def test_between_machines_both_ends_are_proved(
+    club: Club, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Questions are answered over TLS; who is not known, is another, or shows an old certificate, is refused."""
+    stranger, parties = Identity.new("client"), club.agreement.parties
+    with ExitStack() as stack:
+        keyholders = [stack.enter_context(club.keyholder(party.name, registry)) for party in parties]
+        places = [stack.enter_context(_serving(keyholder)) for keyholder in keyholders]
+        both = list(zip(places, parties, strict=True))
+        offer(registry, [DistantKeyholder(place, club.holder, party, 300) for place, party in both])
+        distant = [DistantKeyholder(place, club.client, party, 300) for place, party in both]
+        evaluator = local_evaluator(registry, club.keys, club.engine, {club.client.name: club.client.public})
+        query = club.asker().encrypt(random_code(1))
+        assert club.asker().ask(query, Policy.BIT, registry, evaluator, distant).matches
+
+        with pytest.raises(KeyholderUnreachable, match="does not let client in"):
+            DistantKeyholder(places[0], stranger, parties[0], 30).commit(b"")
+        with pytest.raises(KeyholderUnreachable, match=r"is not museum\."):
+            DistantKeyholder(places[0], club.client, parties[1], 30).commit(b"")
+        late = Identity.new("late")
+        keyholders[0].admit_client(late.public)
+        real = tls._certificate
+
+        def expired(issuer: str, subject: str, key: Ed25519PublicKey, *, ca: bool) -> x509.CertificateBuilder:
+            with pytest.MonkeyPatch.context() as patch:
+                if issuer == late.public.signing and not ca:
+                    patch.setattr(tls, "datetime", _ThreeDaysAgo)
+                return real(issuer, subject, key, ca=ca)
+
+        monkeypatch.setattr(tls, "_certificate", expired)
+        with pytest.raises(KeyholderUnreachable, match="EXPIRED"):
+            DistantKeyholder(places[0], late, parties[0], 30).commit(b"")
+        monkeypatch.undo()
+        with pytest.raises(BadInput, match="missing"):
+            DistantKeyholder(places[0], club.client, parties[0], 30).commit(b"")
+    with pytest.raises(KeyholderUnreachable, match="does not answer"):
+        distant[0].commit(b"")
 
 
 def test_what_speaks_otherwise_is_refused_and_harms_nobody(club: Club, registry: Registry, tmp_path: Path) -> None:

@@ -1,0 +1,49 @@
+"""Write a signature into a picture."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from provenance.images.quality import mse
+from provenance.watermark.networks import RGB, SMALLEST_SIDE, canonical_size, change_for
+from provenance.watermark.pattern import laid_over
+from provenance.watermark.payload import Payload, encode
+
+# Decibels between a signed picture and its original, after rounding to 8 bits.
+PSNR = 45.0
+_LONGEST_TO_SHORTEST = 6
+_ROUNDS = 4
+
+
+class CannotBeSigned(ValueError):
+    """The picture has no room for a signature; the message says why."""
+
+
+def sign(pixels: RGB, payload: Payload, psnr: float = PSNR) -> RGB:
+    """Return the picture with the payload written into it, uint8 ``[H,W,3]`` as given.
+
+    Args:
+        pixels: uint8 ``[H,W,3]``, sRGB.
+        psnr: decibels of the result against ``pixels``, after rounding; reached within .05 where enough pixels are
+            neither black nor white.
+
+    Raises:
+        CannotBeSigned: a side has fewer than 64 pixels, or one is more than six times the other.
+        provenance.models.errors.ModelMissing: the networks are not here.
+    """
+    height, width = pixels.shape[:2]
+    if min(height, width) < SMALLEST_SIDE:
+        raise CannotBeSigned(f"A signature needs {SMALLEST_SIDE} pixels a side; this picture has {width} x {height}.")
+    if max(height, width) > _LONGEST_TO_SHORTEST * min(height, width):
+        raise CannotBeSigned(
+            f"The longer side may be {_LONGEST_TO_SHORTEST} times the shorter one; this picture has {width} x {height}."
+        )
+    change = change_for(pixels, laid_over(encode(payload), *canonical_size(height, width)))[..., None]
+    wanted = 255**2 / 10 ** (psnr / 10)
+    gain = wanted**0.5
+    for _ in range(_ROUNDS):
+        signed = np.clip(np.rint(pixels + np.float32(gain) * change), 0, 255).astype(np.uint8)
+        reached = mse(signed, pixels)
+        if reached > 0:
+            gain *= min(2.0, (wanted / reached) ** 0.5)
+    return signed
