@@ -7,7 +7,7 @@ PIP := $(PY) -m pip --disable-pip-version-check --no-input install --quiet
 # Which Python makes the environment: the first that is new enough. Override with `make PYTHON=... up`.
 PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$python; break; }; done)
-BENCHMARKS := up search site artwork hashing private deephash detector
+BENCHMARKS := up search site artwork hashing private deephash detector signature
 # Two at once suit two cores; what starts whole sites stays in one of them (--dist loadgroup).
 TEST_PROCESSES ?= 2
 

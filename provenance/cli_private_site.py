@@ -14,22 +14,22 @@ from urllib.parse import urlsplit
 
 import typer
 
+from provenance.cli_members import (
+    JsonOption,
+    PassphraseOption,
+    line,
+    out,
+    problems_as_sentences,
+    read_agreement,
+    read_identity,
+)
 from provenance.cli_private import (
     NOT_FOUND,
     AgreementOption,
     IdentityOption,
-    JsonOption,
-    KeysOption,
-    PassphraseOption,
-    agreement_of,
-    catalogues,
     chance_words,
-    code_of,
-    engine_of,
-    identity_of,
-    line,
-    out,
-    problems_as_sentences,
+    engine_for,
+    picture_code,
 )
 from provenance.private_lookup import frames
 from provenance.private_lookup.circuit import Policy
@@ -105,12 +105,11 @@ class Site:
             raise KeyholderUnreachable(f"The site does not answer: {problem}.") from problem
 
 
-@catalogues.command("ask-site")
 def ask_site(
     picture: Annotated[Path, typer.Argument(help="Picture file.")],
     at: Annotated[str, typer.Option(help="Address of the catalogue: https://SITE/api/v1/private-catalogues/ID")],
     agreement: AgreementOption,
-    keys: KeysOption,
+    keys: Annotated[Path, typer.Option("--keys", help="Folder of the joint keys: 'keys' of any keyholder.")],
     identity: IdentityOption,
     key: Annotated[str, typer.Option(envvar="PROVENANCE_API_KEY", show_envvar=True, help="Your API key there.")],
     who: Annotated[bool, typer.Option("--who", help="After a hit, ask which entries match.")] = False,
@@ -123,12 +122,12 @@ def ask_site(
     read the question.
     """
     with problems_as_sentences():
-        agreed = agreement_of(agreement)
-        client = identity_of(identity, passphrase)
-        code = code_of(picture, agreed.algorithm)
+        agreed = read_agreement(agreement)
+        client = read_identity(identity, passphrase)
+        code = picture_code(picture, agreed.algorithm)
         site = Site(at, key)
         manifest = read_manifest(site.manifest(), agreed)
-        with engine_of(agreed) as running:
+        with engine_for(agreed) as running:
             asker = Client(client, agreed, read_keys(keys, agreed), running)
             query = asker.encrypt(code)
 

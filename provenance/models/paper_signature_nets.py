@@ -59,10 +59,12 @@ class ResNetConfig:
     small: bool = False
 
 
-def step_embedding(step: float, size: int) -> Tensor:
-    """Return cosines and sines of a time step, float32 ``[size]``, as in Vaswani et al. (2017); ``size`` is even."""
-    rates = torch.exp(-math.log(10_000) * torch.arange(size // 2) / (size // 2))
-    return torch.cat([torch.cos(step * rates), torch.sin(step * rates)])
+def step_embedding(step: Tensor, size: int) -> Tensor:
+    """Return cosines and sines of time steps ``[...]``, float32 ``[..., size]``, as in Vaswani et al. (2017); ``size``
+    is even."""
+    rates = torch.exp(-math.log(10_000) * torch.arange(size // 2, device=step.device) / (size // 2))
+    angles = step[..., None] * rates
+    return torch.cat([torch.cos(angles), torch.sin(angles)], -1)
 
 
 def _zeroed(module: nn.Conv2d) -> nn.Conv2d:
@@ -132,24 +134,14 @@ class _Stage(nn.ModuleList):
         return x
 
 
-class UNet(nn.Module):
-    """The injector W, or the restorer M of its attack.
+class UNetBody(nn.Module):
+    """A U-Net whose blocks are told an embedding of ``4 * config.channels`` numbers; its last layer begins as zeros."""
 
-    Args:
-        bits: of the code; 1 bit has but one code, so the network is not told it.
-    """
-
-    step: Tensor
-
-    def __init__(self, config: UNetConfig, bits: int = 1) -> None:
+    def __init__(self, config: UNetConfig) -> None:
         super().__init__()
-        self.config, self.bits = config, bits
+        self.config = config
         size = 4 * config.channels
-        self.register_buffer("step", step_embedding(config.step, config.channels), persistent=False)
         self.step_embedding = nn.Sequential(nn.Linear(config.channels, size), nn.SiLU(), nn.Linear(size, size))
-        self.code_embedding = (
-            nn.Sequential(nn.Linear(bits, size), nn.SiLU(), nn.Linear(size, size)) if bits > 1 else None
-        )
         widths = [config.channels * multiplier for multiplier in config.multipliers]
 
         def stage(inputs: int, outputs: int, rate: int) -> _Stage:
@@ -179,6 +171,44 @@ class UNet(nn.Module):
         self.norm = nn.GroupNorm(config.groups, width)
         self.last = _zeroed(nn.Conv2d(width, 3, 3, padding=1))
 
+    def told(self, pixels: Tensor, embedding: Tensor) -> Tensor:
+        """Map ``[B, 3, H, W]`` and ``[B, 4 * channels]`` to ``[B, 3, H, W]``.
+
+        Raises:
+            ValueError: the sides are no multiples of ``config.stride``.
+        """
+        if pixels.shape[2] % self.config.stride or pixels.shape[3] % self.config.stride:
+            raise ValueError(f"Sides must be multiples of {self.config.stride}, not {tuple(pixels.shape[2:])}.")
+        x = self.first(pixels)
+        kept = [x]
+        for stage in self.down:
+            x = stage(x, embedding)
+            kept.append(x)
+        x = self.middle(x, embedding)
+        for stage in self.up:
+            x = stage(torch.cat([x, kept.pop()], 1), embedding)
+        out: Tensor = self.last(functional.silu(self.norm(x)))
+        return out
+
+
+class UNet(UNetBody):
+    """The injector W, or the restorer M of its attack.
+
+    Args:
+        bits: of the code; 1 bit has but one code, so the network is not told it.
+    """
+
+    step: Tensor
+
+    def __init__(self, config: UNetConfig, bits: int = 1) -> None:
+        super().__init__(config)
+        self.bits = bits
+        size = 4 * config.channels
+        self.register_buffer("step", step_embedding(torch.tensor(config.step), config.channels), persistent=False)
+        self.code_embedding = (
+            nn.Sequential(nn.Linear(bits, size), nn.SiLU(), nn.Linear(size, size)) if bits > 1 else None
+        )
+
     def forward(self, pixels: Tensor, code: Tensor | None = None) -> Tensor:
         """Map a picture to the signed one, not to a difference; grey before any training.
 
@@ -192,8 +222,6 @@ class UNet(nn.Module):
         Raises:
             ValueError: sides or code do not fit.
         """
-        if pixels.shape[2] % self.config.stride or pixels.shape[3] % self.config.stride:
-            raise ValueError(f"Sides must be multiples of {self.config.stride}, not {tuple(pixels.shape[2:])}.")
         embedding = self.step_embedding(self.step.expand(len(pixels), -1))
         if self.code_embedding is not None:
             if code is None or code.shape != (len(pixels), self.bits):
@@ -201,15 +229,7 @@ class UNet(nn.Module):
             embedding = embedding + self.code_embedding(code.to(pixels.dtype))
         elif code is not None:
             raise ValueError("An injector of one bit takes no code.")
-        x = self.first(pixels)
-        kept = [x]
-        for stage in self.down:
-            x = stage(x, embedding)
-            kept.append(x)
-        x = self.middle(x, embedding)
-        for stage in self.up:
-            x = stage(torch.cat([x, kept.pop()], 1), embedding)
-        return torch.tanh(self.last(functional.silu(self.norm(x))))
+        return torch.tanh(self.told(pixels, embedding))
 
 
 class _BasicBlock(nn.Module):

@@ -9,11 +9,12 @@ from functools import cached_property
 
 import rfc8785
 
+from provenance.hashing.code import HashCode
 from provenance.private_lookup.circuit import Circuit, Policy, compile_circuit
 from provenance.private_lookup.errors import BadInput, Refused, SchemeError
 from provenance.private_lookup.identity import PublicIdentity
 from provenance.private_lookup.quorum import sub_keys
-from provenance.private_lookup.scheme import Scheme, check_tau, scheme
+from provenance.private_lookup.scheme import SHARE_SERVERS, SHARES, Mode, Scheme, check_tau, scheme
 
 _VERSION = 1
 _MOST_PARTIES = 8
@@ -27,13 +28,13 @@ class Agreement:
     """Who holds the shares, who holds the catalogue, and what may be asked.
 
     Attributes:
-        scheme_id: parameters of the encryption.
+        scheme_id: parameters of the encryption, or how shares are made; says which of the two it is.
         algorithm: of the codes, such as ``dinohash-house-v2``; codes of another are not encrypted under these keys.
         tau: the largest distance that matches, in bits.
         policies: what may be asked.
-        parties: the keyholders; the first leads.
+        parties: the keyholders, of whom the first leads; or the three servers that hold shares.
         holder: signs the catalogue's manifests.
-        daily_answers: how many questions of one client each keyholder answers in 24 hours. About a hundred answers near
+        daily_answers: how many questions of one client each party answers in 24 hours. About a hundred answers near
             an entry are enough to find it out bit by bit, so keep this far below.
         needed: how many keyholders decrypt together, whichever they are; None for all.
     """
@@ -49,11 +50,14 @@ class Agreement:
 
     def __post_init__(self) -> None:
         check_tau(self.tau)
-        scheme(self.scheme_id)
+        if self.mode is Mode.ENCRYPTED:
+            scheme(self.scheme_id)
+        elif len(self.parties) != SHARE_SERVERS or self.needed is not None:
+            raise SchemeError(f"Shares are held by {SHARE_SERVERS} servers, no fewer and no more, and all are needed.")
         names = [party.name for party in self.parties]
         keys = [party.signing for party in self.parties]
         if not 2 <= len(names) <= _MOST_PARTIES or len(set(names)) != len(names) or len(set(keys)) != len(keys):
-            raise SchemeError(f"An agreement is of 2 to {_MOST_PARTIES} keyholders of different names and keys.")
+            raise SchemeError(f"An agreement is of 2 to {_MOST_PARTIES} parties of different names and keys.")
         if not self.policies or self.daily_answers < 1:
             raise SchemeError("An agreement allows at least one policy and one answer a day.")
         if self.needed == len(names):
@@ -62,13 +66,25 @@ class Agreement:
             raise SchemeError(f"{self.quorum} of {len(names)} keyholders would take {len(self.sub_keys)} sub-keys.")
 
     @property
+    def mode(self) -> Mode:
+        """How the catalogue is kept."""
+        return Mode.SHARES if self.scheme_id in SHARES else Mode.ENCRYPTED
+
+    @property
+    def code_length(self) -> int:
+        """Bits of a code."""
+        return SHARES[self.scheme_id] if self.mode is Mode.SHARES else self.scheme.code_length
+
+    @property
     def scheme(self) -> Scheme:
-        """The parameters."""
+        """The parameters of the encryption. Raises SchemeError where there is none: the catalogue is in shares."""
+        if self.mode is Mode.SHARES:
+            raise SchemeError("This agreement is about shares: there is nothing encrypted, and there are no keys.")
         return scheme(self.scheme_id)
 
     @property
     def by_name(self) -> dict[str, PublicIdentity]:
-        """The keyholders."""
+        """The parties."""
         return {party.name: party for party in self.parties}
 
     @property
@@ -86,14 +102,35 @@ class Agreement:
         """SHA-256 of the canonical form, 64 hex digits; it names the joint keys too."""
         return hashlib.sha256(self.to_json()).hexdigest()
 
+    def prove_allowed(self, policy: Policy) -> None:
+        """Refuse what was not agreed to.
+
+        Raises:
+            Refused: the policy is not among those that were.
+        """
+        if policy not in self.policies:
+            raise Refused(f"'{policy}' was not agreed to: what is answered is {', '.join(self.policies)}.")
+
+    def prove_code(self, code: HashCode) -> None:
+        """Refuse a code that cannot be compared with the catalogue's.
+
+        Raises:
+            BadInput: it is of another algorithm or length.
+        """
+        if code.algorithm != self.algorithm or code.length != self.code_length:
+            raise BadInput(
+                f"The catalogue holds codes of {self.algorithm}, {self.code_length} bits;"
+                f" this one is of {code.algorithm}, {code.length} bits."
+            )
+
     def circuit(self, policy: Policy) -> Circuit:
         """Return what is evaluated.
 
         Raises:
             Refused: the policy was not agreed to.
+            SchemeError: the catalogue is in shares.
         """
-        if policy not in self.policies:
-            raise Refused(f"'{policy}' was not agreed to: these keyholders answer {', '.join(self.policies)}.")
+        self.prove_allowed(policy)
         return compile_circuit(policy, self.scheme.code_length, self.tau)
 
     def to_json(self) -> bytes:

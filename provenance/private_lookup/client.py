@@ -126,11 +126,7 @@ class Client:
         Raises:
             BadInput: it is of another algorithm or length than the catalogue's.
         """
-        if code.algorithm != self.agreement.algorithm or code.length != self.agreement.scheme.code_length:
-            raise BadInput(
-                f"The catalogue holds codes of {self.agreement.algorithm}, {self.agreement.scheme.code_length} bits;"
-                f" this one is of {code.algorithm}, {code.length} bits."
-            )
+        self.agreement.prove_code(code)
         return Query(partial(self._engine.encrypt_query, self._keys, code.bits))
 
     def ask(

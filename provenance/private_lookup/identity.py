@@ -238,6 +238,14 @@ class Vault:
         nonce = os.urandom(_NONCE)
         write_whole(self._file(name), nonce + self._cipher.encrypt(nonce, data, name.encode()))
 
+    def names(self) -> list[str]:
+        """Return the names of all secrets."""
+        return sorted(path.name.removesuffix(".sealed") for path in self._folder.glob("*.sealed"))
+
+    def remove(self, name: str) -> None:
+        """Remove a secret."""
+        self._file(name).unlink()
+
     def _file(self, name: str) -> Path:
         return self._folder / f"{name}.sealed"
 

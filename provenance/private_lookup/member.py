@@ -42,6 +42,7 @@ class Member:
         self._vault = Vault(folder / "vault", passphrase)
         self.identity = Identity.from_bytes(self._vault["identity"])
         self.journal = Journal(folder / "journal.jsonl", self.identity.signing)
+        self._agreed: Agreement | None = None
 
     @classmethod
     def create(cls, folder: Path, name: str, passphrase: str) -> PublicIdentity:
@@ -86,10 +87,12 @@ class Member:
         Raises:
             BadInput: nothing yet.
         """
-        path = self.folder / _AGREEMENT
-        if not path.exists():
-            raise BadInput(f"{self.identity.name} has not agreed to anything yet.")
-        return Agreement.from_json(path.read_bytes())
+        if self._agreed is None:
+            path = self.folder / _AGREEMENT
+            if not path.exists():
+                raise BadInput(f"{self.identity.name} has not agreed to anything yet.")
+            self._agreed = Agreement.from_json(path.read_bytes())
+        return self._agreed
 
     def admit_client(self, client: PublicIdentity) -> None:
         """Answer this client's questions from now on.

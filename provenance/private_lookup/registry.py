@@ -178,23 +178,43 @@ class Registry:
             raise BadInput(f"{self.folder} has no list of the entries of block {block.sha256[:12]}.") from problem
         return found
 
+    def living(self) -> list[str]:
+        """Return the ids of all entries that were not deleted. Raises BadInput where they are not here."""
+        return [
+            name
+            for block in self.manifest.blocks
+            for slot, name in enumerate(self.ids(block))
+            if slot not in set(block.deleted)
+        ]
+
+    def names(self) -> list[str]:
+        """Return the ids of all entries, deleted ones too. Raises BadInput where they are not here."""
+        return [name for block in self.manifest.blocks for name in self.ids(block)]
+
     def append(
-        self, entries: Sequence[tuple[str, bytes]], holder: Identity, keys: JointKeys, engine: Engine
+        self,
+        entries: Sequence[tuple[str, bytes]],
+        holder: Identity,
+        keys: JointKeys,
+        engine: Engine,
+        expected: int = 0,
     ) -> Manifest:
         """Encrypt entries and add them: ids, and packed codes of ``code_length / 8`` bytes.
+
+        Args:
+            expected: how many entries there will be, where these are the first of many.
 
         Raises:
             BadInput: a code has another length, or an id is there already.
         """
         size = self.agreement.scheme.code_length // 8
-        known = {name for block in self.manifest.blocks for name in self.ids(block)}
         names = [name for name, _code in entries]
-        if len(set(names)) != len(names) or known.intersection(names):
+        if len(set(names)) != len(names) or set(names).intersection(self.names()):
             raise BadInput("An entry is there already. Delete it and compact the catalogue first.")
         if any(len(code) != size for _name, code in entries):
             raise BadInput(f"A code is not of {self.agreement.scheme.code_length} bits.")
         blocks, old = list(self.manifest.blocks), []
-        group = self.manifest.group if blocks else self.agreement.scheme.group_for(len(entries))
+        group = self.manifest.group if blocks else self.agreement.scheme.group_for(max(expected, len(entries)))
         size = self.agreement.scheme.entries(group)
         left = list(entries)
         while left:

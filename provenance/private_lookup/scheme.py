@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 
 from provenance.private_lookup.errors import SchemeError
 
@@ -123,6 +124,18 @@ SCHEMES: dict[str, Scheme] = {
 }
 
 
+class Mode(StrEnum):
+    """How a catalogue is kept: encrypted under a joint key, or in shares on three servers."""
+
+    ENCRYPTED = "encrypted"
+    SHARES = "shares"
+
+
+# Shares have no parameters but the length of a code.
+SHARES: dict[str, int] = {f"shares-v1-{length}": length for length in CODE_LENGTHS}
+SHARE_SERVERS = 3
+
+
 def scheme(name: str) -> Scheme:
     """Return the scheme of an id.
 
@@ -144,6 +157,18 @@ def scheme_for(code_length: int) -> Scheme:
     if code_length not in CODE_LENGTHS:
         raise SchemeError(f"Codes of {code_length} bits are not looked up privately. Choose one of {CODE_LENGTHS}.")
     return SCHEMES[f"bgv-v1-{code_length}"]
+
+
+def shares_for(code_length: int) -> str:
+    """Return the id of shares of codes of so many bits.
+
+    Raises:
+        SchemeError: there is none.
+    """
+    found = {length: name for name, length in SHARES.items()}.get(code_length)
+    if found is None:
+        raise SchemeError(f"Codes of {code_length} bits are not looked up privately. Choose one of {CODE_LENGTHS}.")
+    return found
 
 
 def check_tau(tau: int) -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 import os
 import socket
-import ssl
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -27,8 +26,6 @@ _STEPS = {"commit": 1, "reveal": 1, "check": 1, "answer": 2, "admit": 1}
 _SECONDS_TO_SPEAK = 60.0
 _SECONDS_TO_ANSWER = 1800.0
 _MOST_CONNECTIONS = 16
-# With TLS 1.3 whoever is not let in learns it from the first thing that it reads; so there is one.
-_WELCOME = b"\x01"
 _log = logging.getLogger(__name__)
 
 # A socket's path, or a host and a port.
@@ -102,7 +99,6 @@ def _answer(keyholder: Keyholder, connection: socket.socket, turn: threading.Loc
     if proved:
         known = [keyholder.agreement.holder, *keyholder.clients().values()]
         connection, _signing = tls.accept(connection, keyholder.identity, known)
-        connection.sendall(_WELCOME)
     with connection, connection.makefile("rwb") as stream:
         request = frames.read(stream, MOST_MESSAGE)
         if request is not None:
@@ -214,15 +210,4 @@ class DistantKeyholder(RemoteKeyholder):
     @contextmanager
     def _connected(self) -> Iterator[socket.socket]:
         with tls.connect(self._address, self._identity, self._keyholder, self._seconds) as connection:
-            try:
-                welcome = connection.recv(len(_WELCOME))
-            except ssl.SSLError as problem:
-                raise KeyholderUnreachable(
-                    f"{self._name} does not let {self._identity.name} in ({problem.reason}): have it admitted"
-                    " there, and compare the clocks."
-                ) from problem
-            except OSError as problem:
-                raise KeyholderUnreachable(f"{self._name} does not answer: {problem}.") from problem
-            if welcome != _WELCOME:
-                raise KeyholderUnreachable(f"{self._name} went away in the middle. Ask anew.")
             yield connection

@@ -1,6 +1,6 @@
 """Connections between machines: TLS 1.3 with both sides proved, by the keys that an agreement names and nothing else.
 
-There is no certificate authority. Each end makes a key for the connection and certifies it with its identity's signing
+There is no certificate authority. Each end makes a key every hour and certifies it with its identity's signing
 key; the other knows that key from the agreement, or as a client that it admitted, and makes of it the only root that it
 trusts. What was said cannot be read later by whoever steals an identity then (forward secrecy).
 """
@@ -11,8 +11,10 @@ import secrets
 import socket
 import ssl
 import tempfile
+import time
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 from cryptography import x509
@@ -23,7 +25,9 @@ from cryptography.x509.oid import NameOID
 from provenance.private_lookup.errors import BadInput, KeyholderUnreachable
 from provenance.private_lookup.identity import Identity, PublicIdentity
 
-_LIFE = timedelta(days=1)
+# With TLS 1.3 whoever is not let in learns it from the first thing that it reads; so there is one.
+_WELCOME = b"\x01"
+_PERIOD, _LIFE = timedelta(hours=1), timedelta(days=1)
 
 
 def parse_address(text: str) -> tuple[str, int]:
@@ -45,22 +49,36 @@ def connect(address: tuple[str, int], identity: Identity, peer: PublicIdentity, 
         seconds: how long connecting, and later each wait, may take.
 
     Raises:
-        KeyholderUnreachable: nobody answers there, or somebody else does.
+        KeyholderUnreachable: nobody answers there, somebody else does, or ``identity`` is not let in.
     """
-    context = _context(ssl.PROTOCOL_TLS_CLIENT, identity, [peer])
-    context.check_hostname = False
+    context = _context(ssl.PROTOCOL_TLS_CLIENT, identity, (peer,), _period())
+    where = f"{peer.name} at {address[0]}:{address[1]}"
     try:
         plain = socket.create_connection(address, seconds)
         plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
-            return context.wrap_socket(plain)
+            wrapped = context.wrap_socket(plain)
         except BaseException:
             plain.close()
             raise
     except ssl.SSLCertVerificationError as problem:
         raise KeyholderUnreachable(f"Who answers at {address[0]}:{address[1]} is not {peer.name}.") from problem
     except OSError as problem:
-        raise KeyholderUnreachable(f"{peer.name} does not answer at {address[0]}:{address[1]}: {problem}.") from problem
+        raise KeyholderUnreachable(f"{where} does not answer: {problem}.") from problem
+    try:
+        welcome = wrapped.recv(len(_WELCOME))
+    except ssl.SSLError as problem:
+        wrapped.close()
+        raise KeyholderUnreachable(
+            f"{where} does not let {identity.name} in ({problem.reason}): have it admitted there, and compare clocks."
+        ) from problem
+    except OSError as problem:
+        wrapped.close()
+        raise KeyholderUnreachable(f"{where} does not answer: {problem}.") from problem
+    if welcome != _WELCOME:
+        wrapped.close()
+        raise KeyholderUnreachable(f"{where} went away in the middle. Ask anew.")
+    return wrapped
 
 
 def accept(plain: socket.socket, identity: Identity, peers: Iterable[PublicIdentity]) -> tuple[ssl.SSLSocket, str]:
@@ -71,7 +89,9 @@ def accept(plain: socket.socket, identity: Identity, peers: Iterable[PublicIdent
     """
     plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     try:
-        wrapped = _context(ssl.PROTOCOL_TLS_SERVER, identity, peers).wrap_socket(plain, server_side=True)
+        context = _context(ssl.PROTOCOL_TLS_SERVER, identity, tuple(peers), _period())
+        wrapped = context.wrap_socket(plain, server_side=True)
+        wrapped.sendall(_WELCOME)
     except BaseException:
         plain.close()
         raise
@@ -79,8 +99,18 @@ def accept(plain: socket.socket, identity: Identity, peers: Iterable[PublicIdent
     return wrapped, str(dict(part for parts in found["issuer"] for part in parts)["commonName"])
 
 
-def _context(protocol: int, identity: Identity, peers: Iterable[PublicIdentity]) -> ssl.SSLContext:
+def _period() -> int:
+    """Return the number of the present period, in each of which there are new keys."""
+    return int(time.time() / _PERIOD.total_seconds())
+
+
+# Making one takes longer than the rest of a connection.
+@lru_cache(maxsize=32)
+def _context(
+    protocol: int, identity: Identity, peers: tuple[PublicIdentity, ...], _of: int
+) -> ssl.SSLContext:
     context = ssl.SSLContext(protocol)
+    context.check_hostname = False
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     context.verify_mode = ssl.CERT_REQUIRED
     context.load_verify_locations(cadata=b"".join(_root(peer) for peer in peers))

@@ -108,8 +108,8 @@ def recipe_of(run: str, size: str) -> Recipe:
     if size == "paper":
         return replace(Recipe("paper", steps=120_000, batch=24, rate=1e-4), **_CHANGES[run])
     if run == "weight-0":
-        return replace(Recipe("small", steps=12_000, batch=4, rate=3e-3, decay=True), **_CHANGES[run])
-    start = Recipe("small", steps=3000, batch=8, rate=1e-3, ramp=300, start="weight-0", decay=True)
+        return replace(Recipe("small", steps=4500, batch=4, rate=3e-3, decay=True), **_CHANGES[run])
+    start = Recipe("small", steps=1500, batch=4, rate=1e-3, ramp=200, start="weight-0", decay=True)
     return replace(start, **_CHANGES[run])
 
 
@@ -152,10 +152,10 @@ class Training:
         learnt = list(self.injector.parameters())
         if victim is None:
             learnt += self.detector.parameters()
-        self.optimiser = torch.optim.Adam(learnt, recipe.rate)
-        self.restorer_optimiser = (
-            torch.optim.Adam(self.restorer.parameters(), recipe.rate) if self.restorer is not None else None
-        )
+        self.optimiser = torch.optim.Adam(learnt, recipe.rate, fused=True)
+        self.restorer_optimiser = None
+        if self.restorer is not None:
+            self.restorer_optimiser = torch.optim.Adam(self.restorer.parameters(), recipe.rate, fused=True)
         self.step, self.history = 0, list[Look]()
 
     def begin_with(self, start: UNet) -> None:

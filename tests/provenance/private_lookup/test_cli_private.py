@@ -87,15 +87,24 @@ def test_from_pictures_to_an_answer(home: Path, options: list[object], request: 
     agreement = options[:2]
     call("catalogue", "offer", home / "catalogue", *agreement, *sockets)
     asker = ["--catalogue", home / "catalogue", *options, "--identity", home / "client", *sockets]
-    found = json.loads(call("catalogue", "ask", home / "copy.jpg", *asker, "--who", "--json").stdout)
+    found = json.loads(call("catalogue", "ask", home / "copy.jpg", *asker, "--who", "--json", "--for", "ann").stdout)
     assert (found["matches"], found["entries"], found["tau"], found["bits"]) == (True, 3, TAU, 96)
     assert found["places"] == [[0, 2]]
+    assert found["alarm"] is None
+    assert (home / "client" / "vault" / "watch.sealed").exists()
     assert found["expected_false_hits"]["upper_bound"] > 0
     done = call("catalogue", "ask", home / "stranger.jpg", *asker, status=1)
     assert done.stdout.startswith("Nothing in the catalogue matches. 3 entries")
     call("catalogue", "delete", home / "catalogue", "coffee.jpg", *agreement, "--identity", home / "holder")
     done = call("catalogue", "ask", home / "copy.jpg", *asker, status=2)
     assert "not about the catalogue's present, checked state" in done.stderr
+    made = [*options, "--identity", home / "holder"]
+    done = call("catalogue", "compact", home / "catalogue", home / "pictures", *made)
+    assert "2 entries in 1 blocks, state 3" in done.stdout
+    old = ["--from", home / "catalogue", "--old-agreement", options[1], "--into", home / "rotated"]
+    done = call("catalogue", "rotate", home / "pictures", *old, *made)
+    assert "2 of 2 entries" in done.stdout
+    assert "there already" in call("catalogue", "rotate", home / "pictures", *old, *made, status=2).stderr
 
 
 def test_keyholders_are_made_and_agree_and_take_part(club: Club, tmp_path: Path, engine_python: Path) -> None:

@@ -1,0 +1,465 @@
+"""Teach a generator to sign all that it makes: stage two of the universal adversarial signature::
+
+    python -m provenance.training.secured_generator WORK vqgan --signature n1.safetensors --size small
+    python -m provenance.training.secured_generator WORK gan --signature n1.safetensors --size paper --device cuda
+
+Zeng et al., "Securing Deep Generative Models with Universal Adversarial Signature" (arXiv 2305.16310), algorithm 2:
+``--signature`` is a file of ``provenance.training.paper_signature``; its injector signs the pictures that the generator
+is trained with, and neither it nor the detector is trained any more. ``vqgan`` is the decoder of the artworks'
+generator, ``gan`` a StyleGAN2, ``diffusion`` a DDPM. The phases, in this order, all or those that are named:
+
+- ``base``: the generator itself; of ``vqgan`` the shipped weights, without training.
+- ``secured``: goes on from it with signed pictures; ``xi`` is the weight of the detector's own loss on what is made,
+  the paper's .05 for StyleGAN2 and 0 for diffusion. Of a diffusion model it takes what is told of little noised
+  pictures.
+- ``control``: as many steps with the same pictures, unsigned: what fine-tuning by itself does to quality.
+- ``survival``: goes on from ``secured`` with unsigned pictures: does the signature outlast it?
+
+``WORK`` gets for each ``KIND-PHASE.pt``, from which a killed run goes on, ``KIND-PHASE.safetensors``, and
+``KIND-PHASE.json``, the share of made pictures that the detector reads as signed, by steps.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import hashlib
+import json
+import math
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.nn import functional
+
+from provenance.artwork.tiers import load_small_vqgan, load_text_image
+from provenance.models.errors import ModelError, ModelMissing
+from provenance.models.paper_signature_nets import ResNet34, UNet, UNetConfig
+from provenance.models.small_diffusion import STEPS, Diffusion
+from provenance.models.small_gan import GanConfig, Generator, Judge
+from provenance.training.paper_signature import drawn
+from provenance.training.perceptual import Perceptual
+from provenance.training.pictures import DataMissing, Part
+from provenance.training.signature_pictures import U8, Squares, cifar, folder, photographs
+from provenance.watermark import paper
+
+KINDS = ("vqgan", "gan", "diffusion")
+PHASES = ("base", "secured", "control", "survival")
+LOOKED = 64
+_PRINTED, _LOOK, _KEEP = 25, 100, 100
+_KEPT = 0.995
+# Of noise steps below this the pictures can be told well enough to show a detector.
+_LITTLE = STEPS // 10
+_R1, _R1_EVERY = 1.0, 16
+
+Guide = Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The numbers of one phase.
+
+    Attributes:
+        size: of :data:`provenance.watermark.paper.PROFILES`.
+        code: that the generator is to sign with.
+        xi: weight of the detector's loss on what is made, in the phase ``secured``.
+        signature: SHA-256 of its file, in the phases that depend on it.
+    """
+
+    kind: str
+    phase: str
+    size: str
+    steps: int
+    batch: int
+    rate: float
+    xi: float
+    code: tuple[int, ...] = (1,)
+    signature: str = ""
+    seed: int = 613
+
+
+# Steps of base, of secured and control, and of survival; pictures a step; rates of base and of the rest; xi.
+_NUMBERS: dict[tuple[str, str], tuple[int, int, int, int, float, float, float]] = {
+    ("small", "vqgan"): (0, 300, 1000, 4, 0.0, 3e-4, 0.05),
+    ("small", "gan"): (1200, 300, 1000, 8, 2e-3, 1e-3, 0.05),
+    ("small", "diffusion"): (2000, 400, 1000, 8, 1e-3, 5e-4, 0.0),
+    ("paper", "vqgan"): (0, 20_000, 1000, 12, 0.0, 1e-4, 0.05),
+    ("paper", "gan"): (400_000, 176_000, 1000, 16, 2e-3, 2e-3, 0.05),
+    ("paper", "diffusion"): (400_000, 100_000, 1000, 16, 1e-4, 1e-4, 0.0),
+}
+
+
+def recipe_of(kind: str, phase: str, size: str, code: tuple[int, ...] = (1,), xi: float | None = None) -> Recipe:
+    """Return the recipe of one of :data:`KINDS` and :data:`PHASES`; ``xi`` is the kind's own by default."""
+    base, tuned, survival, batch, first_rate, rate, usual = _NUMBERS[size, kind]
+    steps = {"base": base, "survival": survival}.get(phase, tuned)
+    return Recipe(
+        kind, phase, size, steps, batch, first_rate if phase == "base" else rate, usual if xi is None else xi, code
+    )
+
+
+class Maker(ABC):
+    """A generator in training.
+
+    Attributes:
+        nets: what is trained, and what is kept of it. optimisers: by name.
+    """
+
+    nets: nn.ModuleDict
+    optimisers: dict[str, torch.optim.Optimizer]
+
+    @abstractmethod
+    def advance(self, plain: Tensor, wanted: Tensor, guide: Guide | None, step: int) -> dict[str, Tensor]:
+        """Take one step.
+
+        Args:
+            plain: pictures ``[B, 3, S, S]`` in [-1, 1]. wanted: the same, signed or not.
+            guide: the detector's loss, weighed, of made pictures.
+        """
+
+    @abstractmethod
+    def make(self, plain: Tensor, random: torch.Generator) -> Tensor:
+        """Make as many pictures as there are plain ones, which only an autoencoder looks at, with ``nets`` in eval
+        mode; about [-1, 1]."""
+
+
+class VqganMaker(Maker):
+    """The decoder, with encoder and codebooks frozen; absolute error and features, as it was trained at first."""
+
+    def __init__(self, recipe: Recipe, device: torch.device) -> None:
+        vqgan = load_small_vqgan().to(device)
+        self.vqgan, self.weight = vqgan, 0.25
+        self.nets = nn.ModuleDict({"decoder": vqgan.decoder.requires_grad_(True)})
+        self.perceptual = Perceptual(load_text_image()[0].features.eval()).to(device)
+        self.optimisers = {"decoder": torch.optim.Adam(vqgan.decoder.parameters(), recipe.rate or 1e-4, fused=True)}
+
+    def advance(self, plain: Tensor, wanted: Tensor, guide: Guide | None, step: int) -> dict[str, Tensor]:
+        with torch.no_grad():
+            latents = self.vqgan.look_up(self.vqgan.encode(plain))
+        made = self.nets["decoder"](latents)
+        losses = {"absolute": (made - wanted).abs().mean(), "features": self.perceptual(made, wanted).mean()}
+        loss = losses["absolute"] + self.weight * losses["features"]
+        if guide is not None:
+            losses["guide"] = guide(made)
+            loss = loss + losses["guide"]
+        _descend(loss, self.optimisers["decoder"])
+        return losses
+
+    def make(self, plain: Tensor, random: torch.Generator) -> Tensor:
+        return self.vqgan.decode(self.vqgan.encode(plain))
+
+
+class GanMaker(Maker):
+    """Generator, judge and the generator's moving average; the non-saturating loss and R1 every 16 steps, without
+    the regularisation of path lengths."""
+
+    def __init__(self, recipe: Recipe, device: torch.device) -> None:
+        config = GanConfig() if recipe.size == "small" else GanConfig(256, 512, 8, 64, 512)
+        generator, judge = Generator(config), Judge(config)
+        self.latent = config.latent
+        average = copy.deepcopy(generator).requires_grad_(False)
+        self.nets = nn.ModuleDict({"generator": generator, "judge": judge, "average": average}).to(device)
+        self.optimisers = {
+            name: torch.optim.Adam(self.nets[name].parameters(), recipe.rate, (0.0, 0.99), fused=True)
+            for name in ("generator", "judge")
+        }
+
+    def advance(self, plain: Tensor, wanted: Tensor, guide: Guide | None, step: int) -> dict[str, Tensor]:
+        generator, judge = self.nets["generator"], self.nets["judge"]
+        latent = torch.randn(2, len(plain), self.latent, device=plain.device)
+        with torch.no_grad():
+            fakes = generator(latent[0])
+        losses = {"judged": functional.softplus(judge(fakes)).mean() + functional.softplus(-judge(wanted)).mean()}
+        loss = losses["judged"]
+        if step % _R1_EVERY == 0:
+            real = wanted.detach().requires_grad_(True)
+            (slope,) = torch.autograd.grad(judge(real).sum(), real, create_graph=True)
+            loss = loss + _R1 / 2 * _R1_EVERY * slope.square().sum((1, 2, 3)).mean()
+        _descend(loss, self.optimisers["judge"])
+        judge.requires_grad_(False)
+        made = generator(latent[1])
+        losses["fooled"] = functional.softplus(-judge(made)).mean()
+        loss = losses["fooled"]
+        if guide is not None:
+            losses["guide"] = guide(made)
+            loss = loss + losses["guide"]
+        _descend(loss, self.optimisers["generator"])
+        judge.requires_grad_(True)
+        _average(self.nets["average"], generator)
+        return losses
+
+    def make(self, plain: Tensor, random: torch.Generator) -> Tensor:
+        latent = torch.randn(len(plain), self.latent, generator=random).to(plain)
+        made: Tensor = self.nets["average"](latent, random)
+        return made
+
+
+class DiffusionMaker(Maker):
+    """The network that tells noise, and its moving average."""
+
+    def __init__(self, recipe: Recipe, device: torch.device) -> None:
+        small = UNetConfig(16, (1, 2, 2), blocks=1, attention=(4,), head=16, groups=4, dropout=0.0)
+        net = Diffusion(small if recipe.size == "small" else UNetConfig(128, (1, 1, 2, 2, 4, 4), dropout=0.0))
+        average = copy.deepcopy(net).requires_grad_(False)
+        self.nets = nn.ModuleDict({"net": net, "average": average}).to(device)
+        self.optimisers = {"net": torch.optim.Adam(net.parameters(), recipe.rate, fused=True)}
+
+    def advance(self, plain: Tensor, wanted: Tensor, guide: Guide | None, step: int) -> dict[str, Tensor]:
+        net = self.nets["net"]
+        assert isinstance(net, Diffusion)
+        times = torch.randint(0, STEPS, (len(wanted),), device=wanted.device)
+        noise = torch.randn_like(wanted)
+        noisy = net.noised(wanted, noise, times)
+        told = net(noisy, times)
+        losses = {"noise": functional.mse_loss(told, noise)}
+        loss = losses["noise"]
+        little = times < _LITTLE
+        if guide is not None and little.any():
+            losses["guide"] = guide(net.cleaned(noisy[little], told[little], times[little]))
+            loss = loss + losses["guide"]
+        _descend(loss, self.optimisers["net"])
+        _average(self.nets["average"], net)
+        return losses
+
+    def make(self, plain: Tensor, random: torch.Generator) -> Tensor:
+        average = self.nets["average"]
+        assert isinstance(average, Diffusion)
+        return average.sample(torch.randn(plain.shape, generator=random).to(plain))
+
+
+_MAKERS: dict[str, Callable[[Recipe, torch.device], Maker]] = {
+    "vqgan": VqganMaker,
+    "gan": GanMaker,
+    "diffusion": DiffusionMaker,
+}
+
+
+def _descend(loss: Tensor, optimiser: torch.optim.Optimizer) -> None:
+    optimiser.zero_grad()
+    loss.backward()
+    optimiser.step()
+
+
+@torch.no_grad()
+def _average(average: nn.Module, net: nn.Module) -> None:
+    for kept, parameter in zip(average.parameters(), net.parameters(), strict=True):
+        kept.lerp_(parameter, 1 - _KEPT)
+
+
+@dataclass(frozen=True)
+class Look:
+    """After some steps: the share of :data:`LOOKED` made pictures that the detector reads as signed with the code."""
+
+    step: int
+    signed: float
+
+
+class Securing:
+    """One phase, and all that its checkpoint keeps."""
+
+    def __init__(self, recipe: Recipe, injector: UNet, detector: ResNet34, device: str = "cpu") -> None:
+        if recipe.code not in paper.codes(injector.bits):
+            raise ValueError(f"The code must be one of {paper.codes(injector.bits)}, not {recipe.code}.")
+        self.recipe, self.device = recipe, torch.device(device)
+        self.injector, self.detector = injector.to(device), detector.to(device)
+        torch.manual_seed(recipe.seed)
+        self.maker = _MAKERS[recipe.kind](recipe, self.device)
+        self.step, self.history = 0, list[Look]()
+
+    def begin_with(self, path: Path) -> None:
+        """Take over the nets of another phase."""
+        self.maker.nets.load_state_dict(load_file(path))
+
+    def advance(self, plain: Tensor) -> dict[str, float]:
+        """Take one step on pictures ``[B, 3, S, S]`` in [-1, 1]; return the parts of the loss."""
+        # Secured and control get the same draws.
+        torch.manual_seed((self.recipe.seed << 32) + self.step)
+        secured = self.recipe.phase == "secured"
+        wanted = plain
+        if secured:
+            with torch.no_grad():
+                wanted = paper.signed_pixels(self.injector, plain, self.recipe.code)
+        self.maker.nets.train()
+        guide = self._guide if secured and self.recipe.xi else None
+        losses = self.maker.advance(plain, wanted, guide, self.step)
+        self.step += 1
+        return {key: float(value.detach()) for key, value in losses.items()}
+
+    def _guide(self, made: Tensor) -> Tensor:
+        logits = self.detector(paper.rounded(made))
+        wanted = torch.tensor([self.recipe.code], dtype=logits.dtype, device=logits.device).expand_as(logits)
+        return self.recipe.xi * functional.binary_cross_entropy_with_logits(logits, wanted)
+
+    def make(self, plain: U8, seed: int) -> U8:
+        """Make pictures, uint8 ``[B, S, S, 3]``, as many as there are plain ones."""
+        self.maker.nets.eval()
+        random = torch.Generator().manual_seed(seed)
+        made = []
+        with torch.no_grad():
+            for start in range(0, len(plain), LOOKED):
+                pixels = paper.to_pixels(plain[start : start + LOOKED]).to(self.device)
+                made.append(paper.to_pictures(self.maker.make(pixels, random)))
+        return np.concatenate(made)
+
+    def look(self, plain: U8) -> Look:
+        """Read what is made now."""
+        # The same noise each time: a curve shows what training did.
+        logits = paper.read(self.detector.cpu(), self.make(plain, self.recipe.seed))
+        self.detector.to(self.device)
+        found = Look(self.step, float(((logits > 0) == np.array(self.recipe.code, bool)).all(1).mean()))
+        self.history.append(found)
+        return found
+
+    def save(self, checkpoint: Path) -> None:
+        """Write all that the next start needs, at once or not at all."""
+        state: dict[str, Any] = {
+            "recipe": {**asdict(self.recipe), "code": list(self.recipe.code)},
+            "step": self.step,
+            "history": [asdict(row) for row in self.history],
+            "nets": self.maker.nets.state_dict(),
+            "optimisers": {name: one.state_dict() for name, one in self.maker.optimisers.items()},
+        }
+        part = checkpoint.with_suffix(".pt.part")
+        torch.save(state, part)
+        part.rename(checkpoint)
+
+    def resume(self, checkpoint: Path) -> None:
+        """Go on from a checkpoint.
+
+        Raises:
+            ValueError: it was made with other numbers.
+        """
+        saved = torch.load(checkpoint, weights_only=True, map_location=self.device)
+        if saved["recipe"] != {**asdict(self.recipe), "code": list(self.recipe.code)}:
+            raise ValueError(f"{checkpoint} was made with other numbers: {saved['recipe']}. Use those, or remove it.")
+        self.step, self.history = saved["step"], [Look(**row) for row in saved["history"]]
+        self.maker.nets.load_state_dict(saved["nets"])
+        for name, one in self.maker.optimisers.items():
+            one.load_state_dict(saved["optimisers"][name])
+
+
+def sources_of(kind: str, size: str, pictures: Path | None, cache: Path) -> list[Squares]:
+    """Return what a generator is trained on: a folder, or the photographs, or at the small size CIFAR-10.
+
+    Raises:
+        DataMissing: they are not there.
+    """
+    side = paper.PROFILES[size].side
+    if pictures is not None:
+        return [folder(pictures, cache, side)]
+    if size == "small":
+        return [photographs(cache, 3 * side)] if kind == "vqgan" else [cifar(cache)]
+    return [photographs(cache, side)]
+
+
+def started(work: Path, recipe: Recipe, signature: Path, device: str = "cpu") -> Securing:
+    """Return a phase, as its checkpoint left it or with the weights that it begins with.
+
+    Raises:
+        ModelMissing: another phase must be done first; the message names the command.
+        ModelCorrupt: the signature is no file of one.
+        ValueError: the checkpoint, or the code, is another's.
+    """
+    if recipe.phase in ("secured", "survival") and signature.exists():
+        recipe = replace(recipe, signature=hashlib.sha256(signature.read_bytes()).hexdigest())
+    phase = Securing(recipe, paper.load_injector(signature), paper.load_detector(signature), device)
+    checkpoint = work / f"{recipe.kind}-{recipe.phase}.pt"
+    if checkpoint.exists():
+        phase.resume(checkpoint)
+        return phase
+    before = {"base": None, "survival": "secured"}.get(recipe.phase, "base")
+    if before is not None and not (before == "base" and recipe.kind == "vqgan"):
+        path = work / f"{recipe.kind}-{before}.safetensors"
+        if not path.exists():
+            command = (
+                f"python -m provenance.training.secured_generator {work} {recipe.kind} --phases {before}"
+                f" --signature {signature} --size {recipe.size}"
+            )
+            raise ModelMissing(f"{path} is not there. Train it first: {command}", name=path.stem, command=command)
+        phase.begin_with(path)
+    return phase
+
+
+def train(work: Path, phase: Securing, sources: list[Squares], minutes: float = math.inf) -> bool:
+    """Take the steps that are left, for so many minutes at most; return whether the phase is finished."""
+    recipe, side = phase.recipe, paper.PROFILES[phase.recipe.size].side
+    stem = work / f"{recipe.kind}-{recipe.phase}"
+    until = time.monotonic() + 60 * minutes
+    looked = drawn(sources, Part.TUNE, LOOKED, side, np.random.default_rng(0))
+    sums: dict[str, list[float]] = {}
+    last = time.monotonic()
+    if not phase.history:
+        print(f"{stem.name}: {phase.look(looked)}", flush=True)
+    while phase.step < recipe.steps and time.monotonic() < until:
+        random = np.random.Generator(np.random.Philox(key=[recipe.seed, phase.step]))
+        batch = drawn(sources, Part.TRAIN, recipe.batch, side, random)
+        for key, value in phase.advance(paper.to_pixels(batch).to(phase.device)).items():
+            sums.setdefault(key, []).append(value)
+        if phase.step % _PRINTED == 0:
+            words = " ".join(f"{key} {np.mean(values):.3g}" for key, values in sums.items())
+            seconds = (time.monotonic() - last) / _PRINTED
+            print(f"{stem.name} {phase.step} of {recipe.steps}: {words}, {seconds:.2f} s", flush=True)
+            sums, last = {}, time.monotonic()
+        if recipe.phase != "base" and (phase.step % _LOOK == 0 or phase.step == recipe.steps):
+            print(f"{stem.name}: {phase.look(looked)}", flush=True)
+        if phase.step % _KEEP == 0:
+            phase.save(stem.with_suffix(".pt"))
+    phase.save(stem.with_suffix(".pt"))
+    if phase.step < recipe.steps:
+        return False
+    told = {"recipe": asdict(recipe), "history": [asdict(row) for row in phase.history]}
+    stem.with_suffix(".json").write_text(json.dumps(told, indent=1) + "\n")
+    part = stem.with_suffix(".part")
+    nets = phase.maker.nets.state_dict()
+    save_file({key: t.detach().cpu().contiguous() for key, t in nets.items()}, part, {"training": json.dumps(told)})
+    part.rename(stem.with_suffix(".safetensors"))
+    return True
+
+
+def _code(text: str) -> tuple[int, ...]:
+    if not text or set(text) - {"0", "1"}:
+        raise argparse.ArgumentTypeError("a code is written with 0 and 1, such as 10")
+    return tuple(int(bit) for bit in text)
+
+
+def main() -> None:
+    """Train the phases that are not finished, in the order of :data:`PHASES`."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("work", type=Path, help="folder for caches and checkpoints, outside the repository")
+    parser.add_argument("kind", choices=KINDS)
+    parser.add_argument("--phases", nargs="*", choices=PHASES, default=list(PHASES))
+    parser.add_argument("--signature", type=Path, required=True)
+    parser.add_argument("--code", type=_code, default=(1,), help="that the generator is to sign with, such as 10")
+    parser.add_argument("--xi", type=float, help="weight of the detector's loss on what is made")
+    parser.add_argument("--size", choices=list(paper.PROFILES), default="small")
+    parser.add_argument("--pictures", type=Path, help="a folder, instead of the archives of PROVENANCE_DATA")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--minutes", type=float, default=math.inf, help="stop after so long; a later start goes on")
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    work: Path = arguments.work
+    work.mkdir(parents=True, exist_ok=True)
+    try:
+        sources = sources_of(arguments.kind, arguments.size, arguments.pictures, work / "pictures")
+        for phase in PHASES:
+            done = work / f"{arguments.kind}-{phase}.safetensors"
+            if phase not in arguments.phases or done.exists():
+                continue
+            recipe = recipe_of(arguments.kind, phase, arguments.size, arguments.code, arguments.xi)
+            found = started(work, recipe, arguments.signature, arguments.device)
+            if not train(work, found, sources, arguments.minutes):
+                break
+    except (DataMissing, ModelError, ValueError) as problem:
+        parser.exit(2, f"{problem}\n")
+
+
+if __name__ == "__main__":
+    main()
