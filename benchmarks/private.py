@@ -1,9 +1,10 @@
 """Private look-ups: what asking an encrypted catalogue costs at 128 bits of security, and how many answers are right.
 
-One engine plays all roles, one after the other; in production each party has its own, and an answer takes the slowest
-of them and not their sum. The costs are measured at the full parameters. Answers are counted at the full parameters
-and, many more of them, in a small ring with the same circuit, modulus and depth. A query is 0, tau or tau + 1 bits from
-an entry, or is random. The paper's figure (arXiv 2503.11195): 137 ms an entry on 56 virtual processors.
+One program plays all roles, one after the other; in production each party has its own machine, and an answer takes the
+slowest of them and not their sum. Costs are measured at the full parameters, as time on the clock and as processor time
+of the engines, which other work on the machine lengthens less. Answers are counted at the full parameters and, many
+more of them, in a small ring with the same circuits, modulus and depth. A query is 0, tau or tau + 1 bits from an
+entry, or is random. The paper's figure (arXiv 2503.11195): 137 ms an entry on 56 virtual processors.
 """
 
 from __future__ import annotations
@@ -12,90 +13,126 @@ import hashlib
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
+import psutil
 
+from benchmarks import private_shares
+from benchmarks.private_report import PAPER_SECONDS, Run, Spent, markdown
 from benchmarks.results import QUICK, publish
 from provenance.private_lookup import engine_setup
 from provenance.private_lookup.circuit import Policy, compile_circuit
 from provenance.private_lookup.engine import Engine, FileName, JointKeys, Limits
-from provenance.private_lookup.scheme import DEFAULT_TAU, SCHEMES, Scheme
+from provenance.private_lookup.scheme import ALONE, DEFAULT_TAU, GROUPED, SCHEMES, Scheme
+from provenance.private_lookup.work import Job, LocalWorkers, Task, evaluate_here
+from provenance.private_lookup.work_ray import RayWorkers
 
 TAU, BITS = DEFAULT_TAU, 96
 FULL, TOY = SCHEMES[f"bgv-v1-{BITS}"], SCHEMES[f"toy-bgv-v1-{BITS}"]
 SIZES = (1_000,) if QUICK else (1_000, 8_192, 32_768, 100_000)
-FULL_QUERIES, TOY_QUERIES = (1, 4) if QUICK else (8, 500)
-PAPER_SECONDS = 0.137
+# Questions in each kind of blocks, each asked as `bit` and as `who`.
+FULL_QUERIES, TOY_QUERIES = (1, 10) if QUICK else (4, 500)
+RAY_SIZE = 8_192
+MEMORY = 14 << 30
 DISTANCES = (0, TAU, TAU + 1, None)
+# A quick run has no time to take queries apart.
+_KINDS = (GROUPED,) if QUICK else (GROUPED, ALONE)
+_T = TypeVar("_T")
 
 
 @dataclass
 class Bench:
-    """An engine with joint keys of two parties, and how long things took.
+    """An engine with joint keys of two parties.
 
     Attributes:
-        seconds: by name.
+        spent: what steps took, by name.
+        blocks: of catalogues, by slots of an entry and first entry.
     """
 
     engine: Engine
     keys: JointKeys
     secrets: list[bytes]
     folder: Path
-    seconds: dict[str, float]
+    spent: dict[str, Spent] = field(default_factory=dict)
+    blocks: dict[tuple[int, int], FileName] = field(default_factory=dict)
 
     @property
     def scheme(self) -> Scheme:
         """The engine's."""
         return self.engine.scheme
 
-    def decrypt(self, ciphertext: bytes, mode: str) -> npt.NDArray[np.uint32]:
-        """Return what both parties decrypt together."""
-        began = time.perf_counter()
-        shares = [
-            self.engine.share_decryption(
+    def timed(self, name: str, call: Callable[[], _T]) -> _T:
+        """Return what a call returns, and note what it took."""
+        made, self.spent[name] = timed(call, [self.engine.process_id or 0])
+        return made
+
+    def shares(self, ciphertext: bytes, mode: str, engine: Engine | None = None) -> list[bytes]:
+        """Return both parties' shares of a decryption."""
+        return [
+            (engine or self.engine).share_decryption(
                 secret, ciphertext, lead=number == 0, mode=mode, common=b"common", own=os.urandom(32)
             )
             for number, secret in enumerate(self.secrets)
         ]
-        self.seconds["share"] = (time.perf_counter() - began) / len(shares)
-        self.share_bytes = len(shares[0])
-        return self.engine.fuse(shares)
+
+    def decrypt(self, ciphertext: bytes, mode: str) -> npt.NDArray[np.uint32]:
+        """Return what both parties decrypt together."""
+        return self.engine.fuse(self.shares(ciphertext, mode))
+
+
+def timed(call: Callable[[], _T], processes: Sequence[int]) -> tuple[_T, Spent]:
+    """Return what a call returns, the seconds that it took, and those of the processes' processors."""
+
+    def busy() -> float:
+        times = [psutil.Process(process).cpu_times() for process in processes]
+        return sum(one.user + one.system for one in times)
+
+    before, began = busy(), time.perf_counter()
+    made = call()
+    return made, Spent(time.perf_counter() - began, busy() - before)
 
 
 @contextmanager
-def opened(scheme: Scheme, most_blocks: int, threads: int = 1) -> Iterator[Bench]:
+def opened(scheme: Scheme) -> Iterator[Bench]:
     """Make joint keys of two parties."""
     with (
         tempfile.TemporaryDirectory() as place,
-        Engine(scheme, 2, "bench", Limits(most_blocks=most_blocks, threads=threads), engine_setup.find()) as engine,
+        Engine(scheme, 2, "bench", Limits(most_blocks=1), engine_setup.find()) as engine,
     ):
         folder = Path(place)
         engine.status()
-        began = time.perf_counter()
-        _secret, seed = engine.share_keys(None)
-        secrets, publics = zip(*(engine.share_keys(seed) for _party in range(2)), strict=True)
-        lead = engine.share_relin_first(secrets[0], None)
-        first = engine.join("relin_first", [lead, engine.share_relin_first(secrets[1], lead)])
+        bench = Bench(engine, JointKeys(FileName(folder, ""), FileName(folder, ""), {}), [], folder)
+        bench.keys, bench.secrets = bench.timed("keys", lambda: joint_keys(engine, folder))
+        yield bench
 
-        def keep(name: str, data: bytes) -> FileName:
-            (folder / name).write_bytes(data)
-            return FileName(folder / name, hashlib.sha256(data).hexdigest())
 
-        public = keep("public", engine.join("public", publics))
-        relin = keep("relin", engine.join("relin", [engine.share_relin(secret, first) for secret in secrets]))
-        automorphisms = {}
-        for index in scheme.automorphisms:
-            lead = engine.share_automorphism(secrets[0], index, None)
-            other = engine.share_automorphism(secrets[1], index, lead)
-            automorphisms[index] = keep(str(index), engine.join("automorphism", [lead, other]))
-        keys = JointKeys(public, relin, automorphisms)
-        yield Bench(engine, keys, list(secrets), folder, {"keys": time.perf_counter() - began})
+def joint_keys(engine: Engine, folder: Path) -> tuple[JointKeys, list[bytes]]:
+    """Return joint keys of two parties, in files, and their shares of the secret."""
+    _secret, seed = engine.share_keys(None)
+    secrets, publics = zip(*(engine.share_keys(seed) for _party in range(2)), strict=True)
+    lead = engine.share_relin_first(secrets[0], None)
+    first = engine.join("relin_first", [lead, engine.share_relin_first(secrets[1], lead)])
+
+    def keep(name: str, data: bytes) -> FileName:
+        (folder / name).write_bytes(data)
+        return FileName(folder / name, hashlib.sha256(data).hexdigest())
+
+    public = keep("public", engine.join("public", publics))
+    relin = keep("relin", engine.join("relin", [engine.share_relin(secret, first) for secret in secrets]))
+    automorphisms = {}
+    for index in engine.scheme.automorphisms:
+        lead = engine.share_automorphism(secrets[0], index, None)
+        other = engine.share_automorphism(secrets[1], index, lead)
+        automorphisms[index] = keep(str(index), engine.join("automorphism", [lead, other]))
+    return JointKeys(public, relin, automorphisms), list(secrets)
 
 
 def random_codes(count: int, seed: int) -> npt.NDArray[np.uint8]:
@@ -103,15 +140,15 @@ def random_codes(count: int, seed: int) -> npt.NDArray[np.uint8]:
     return np.random.default_rng(seed).integers(0, 2, (count, BITS), dtype=np.uint8)
 
 
-def asked(codes: npt.NDArray[np.uint8], number: int) -> tuple[npt.NDArray[np.uint8], bool]:
-    """Return a query, near an entry or not, and whether any entry is within tau of it."""
+def asked(codes: npt.NDArray[np.uint8], number: int) -> npt.NDArray[np.uint8]:
+    """Return a query, near an entry or not."""
     chosen = np.random.default_rng(10_000 + number)
     distance = DISTANCES[number % len(DISTANCES)]
     query = chosen.integers(0, 2, BITS, dtype=np.uint8)
     if distance is not None:
         query = codes[chosen.integers(len(codes))].copy()
         query[chosen.choice(BITS, distance, replace=False)] ^= 1
-    return query, bool(((codes != query).sum(axis=1) <= TAU).any())
+    return query
 
 
 def packed(bits: npt.NDArray[np.uint8]) -> bytes:
@@ -119,206 +156,172 @@ def packed(bits: npt.NDArray[np.uint8]) -> bytes:
     return np.packbits(bits, axis=-1).tobytes()
 
 
-def right_answers(bench: Bench, entries: int, count: int) -> int:
-    """Ask ``count`` questions, each by both policies, and return how many answers were right; 2 * count at best."""
+def right_answers(bench: Bench, group: int, count: int) -> int:
+    """Ask ``count`` questions of one full block, each by both policies, and return how many were answered rightly."""
+    entries = bench.scheme.entries(group)
     codes = random_codes(entries, 1)
-    block, _size = bench.engine.encrypt_block(bench.keys, packed(codes), bench.folder / "right")
+    block, _size = bench.engine.encrypt_block(bench.keys, packed(codes), bench.folder / "right", group=group)
     alive = np.arange(bench.scheme.ring) < entries
     right = 0
     for number in range(count):
-        query, expected = asked(codes, number)
-        ciphertext = bench.engine.encrypt_query(bench.keys, packed(query))
+        query = asked(codes, number)
+        near = np.flatnonzero((codes != query).sum(axis=1) <= TAU)
+        ciphertext = bench.engine.encrypt_query(bench.keys, packed(query), group)
+        values = {}
         for policy in Policy:
             circuit = compile_circuit(policy, BITS, TAU)
-            seed = b"%d" % number
-            made = bench.engine.evaluate(bench.keys, ciphertext, block, circuit, alive=alive, seed=seed)
-            values = bench.decrypt(made, str(policy))
-            if policy is Policy.BIT:
-                right += bool(values[0]) == expected
-            else:
-                near = (codes != query).sum(axis=1) <= TAU
-                right += np.array_equal(np.flatnonzero(values == 0), np.flatnonzero(near))
+            made = bench.engine.evaluate(
+                bench.keys, ciphertext, block, circuit, alive=alive, seed=b"%d" % number, group=group
+            )
+            values[policy] = bench.decrypt(made, str(policy))
+        found = np.flatnonzero(values[Policy.WHO] == 0)
+        right += bool(values[Policy.BIT][0]) == bool(len(near)) and np.array_equal(found, near)
     return right
 
 
-def timed(call: Callable[[], object]) -> float:
-    """Return the seconds that a call takes."""
-    began = time.perf_counter()
-    call()
-    return time.perf_counter() - began
-
-
-@dataclass(frozen=True)
-class Cost:
-    """What asking costs at the full parameters, in seconds and bytes; ``block`` is one block of 32,768 slots."""
-
-    keys: float
-    encrypt_block: float
-    load_block: float
-    encrypt_query: float
-    expand: float
-    evaluate_block: dict[str, float]
-    check_query: float
-    check_block: float
-    share: float
-    query_bytes: int
-    block_bytes: int
-    share_bytes: int
-    peak_bytes: int
-
-
-def measure(bench: Bench) -> Cost:
-    """Measure each step once, on one full block."""
+def measure(bench: Bench) -> dict[str, int]:
+    """Measure each step on one full block of each kind; return sizes in bytes."""
     engine, keys, ring = bench.engine, bench.keys, bench.scheme.ring
-    codes = random_codes(ring, 2)
-    alive = np.ones(ring, bool)
-    began = time.perf_counter()
-    block, size = engine.encrypt_block(keys, packed(codes), bench.folder / "measured")
-    encrypt_block = time.perf_counter() - began
-    began = time.perf_counter()
-    query = engine.encrypt_query(keys, packed(codes[0]))
-    encrypt_query = time.perf_counter() - began
-    load_block = timed(lambda: engine.load(block))
-    expand = timed(lambda: engine.expand(keys, query))
-    evaluate = {}
-    for policy in (Policy.BIT,) if QUICK else tuple(Policy):
-        circuit = compile_circuit(policy, BITS, TAU)
-        # The first time, the circuit's numbers are encoded.
-        made = engine.evaluate(keys, query, block, circuit, alive=alive, seed=b"first")
-        evaluate[str(policy)] = timed(
-            partial(engine.evaluate, keys, query, block, circuit, alive=alive, seed=b"second")
+    bit, who = (compile_circuit(policy, BITS, TAU) for policy in (Policy.BIT, Policy.WHO))
+    sizes: dict[str, int] = {}
+    made = b""
+    for group, kind in ((GROUPED, "small"), (ALONE, "large")):
+        codes = packed(random_codes(bench.scheme.entries(group), 2))
+        alive = np.arange(ring) < bench.scheme.entries(group)
+        path = bench.folder / f"measured {kind}"
+        block, size = bench.timed(
+            f"encrypt {kind}", partial(engine.encrypt_block, keys, codes, path, group=group)
         )
-        bench.decrypt(made, str(policy))
-    check_query = check_block = 0.0
-    if not QUICK:
-        check_query = timed(lambda: engine.check_query(keys, query, b"seed"))
-        check_block = timed(lambda: engine.check_block(keys, block, used=alive, seed=b"seed"))
-    return Cost(
-        keys=bench.seconds["keys"],
-        encrypt_block=encrypt_block,
-        load_block=load_block,
-        encrypt_query=encrypt_query,
-        expand=expand,
-        evaluate_block=evaluate,
-        check_query=check_query,
-        check_block=check_block,
-        share=bench.seconds["share"],
-        query_bytes=len(query),
-        block_bytes=size,
-        share_bytes=bench.share_bytes,
-        peak_bytes=engine.status()["peak_bytes"],
-    )
+        query = bench.timed(f"query {kind}", partial(engine.encrypt_query, keys, codes[: BITS // 8], group))
+        bench.timed(f"load {kind}", partial(engine.load, block, group))
+        check = partial(engine.check_block, keys, block, used=alive, seed=b"seed", group=group)
+        evaluate = partial(engine.evaluate, keys, query, block, alive=alive, seed=b"seed", group=group)
+        # What comes first reads keys, or encodes a circuit's numbers.
+        check()
+        bench.timed(f"expand {kind}", partial(engine.expand, keys, query, group))
+        evaluate(circuit=bit)
+        for threads in (2, 1):
+            engine.use_threads(threads)
+            made = bench.timed(f"evaluate {kind} {threads}", partial(evaluate, circuit=bit))
+        if not QUICK:
+            evaluate(circuit=who)
+            bench.timed(f"who {kind}", partial(evaluate, circuit=who))
+            bench.timed(f"check block {kind}", check)
+            bench.timed(f"check query {kind}", partial(engine.check_query, keys, query, b"seed", group))
+        sizes |= {f"block {kind}": size, f"query {kind}": len(query)}
+    shares = bench.timed("shares", partial(bench.shares, made, "bit"))
+    return {**sizes, "share": len(shares[0])}
 
 
-def totals(bench: Bench) -> dict[int, float]:
-    """Return, for each size, the measured seconds of one ``bit`` answer with the blocks in memory."""
-    engine, keys, ring = bench.engine, bench.keys, bench.scheme.ring
-    blocks: list[tuple[FileName, npt.NDArray[np.bool_]]] = []
+def catalogue(bench: Bench, size: int) -> tuple[int, list[Task]]:
+    """Return the kind of blocks of a catalogue, and its blocks, which are made when they are not there."""
+    group = bench.scheme.group_for(size)
+    most = bench.scheme.entries(group)
+    tasks = []
+    for start in range(0, size, most):
+        count = min(most, size - start)
+        name = group, start
+        if name not in bench.blocks:
+            codes = packed(random_codes(most, start))
+            file, _size = bench.engine.encrypt_block(bench.keys, codes, bench.folder / f"{group} {start}", group=group)
+            bench.blocks[name] = file
+        tasks.append(Task(bench.blocks[name], np.arange(bench.scheme.ring) < count, b"%d" % start))
+    return group, tasks
+
+
+def totals(bench: Bench, sizes: Sequence[int]) -> dict[tuple[int, int], Spent]:
+    """Return what one whole ``bit`` answer takes with the blocks in memory, by entries and cores."""
     circuit = compile_circuit(Policy.BIT, BITS, TAU)
     found = {}
-    for size in SIZES:
-        while sum(int(alive.sum()) for _file, alive in blocks) < size:
-            count = min(ring, size - sum(int(alive.sum()) for _file, alive in blocks))
-            codes = packed(random_codes(count, 100 + len(blocks)))
-            alive = np.arange(ring) < count
-            file, _size = engine.encrypt_block(keys, codes, bench.folder / f"block{len(blocks)}")
-            engine.load(file)
-            blocks.append((file, alive))
-        code = packed(random_codes(1, 7)[0])
+    for cores in (1, 2):
+        with LocalWorkers(bench.scheme, 2, bench.engine.tag, cores=cores, memory=MEMORY) as workers:
 
-        def answer(code: bytes = code) -> None:
-            query = engine.encrypt_query(keys, code)
-            made = [
-                engine.evaluate(keys, query, file, circuit, alive=alive, seed=b"%d" % number)
-                for number, (file, alive) in enumerate(blocks)
-            ]
-            bench.decrypt(engine.add(made), "bit")
+            def answer(code: bytes, group: int, tasks: list[Task], workers: LocalWorkers = workers) -> None:
+                job = Job(bench.keys, workers.engine.encrypt_query(bench.keys, code, group), circuit, group)
+                output = workers.engine.add(workers.evaluate_blocks(job, tasks))
+                bench.engine.fuse(bench.shares(output, "bit", workers.engine))
 
-        found[size] = timed(answer)
+            # The largest of a kind first, once unmeasured: keys and blocks are read and numbers are encoded.
+            for size in sorted(sizes, reverse=True):
+                group, tasks = catalogue(bench, size)
+                if group not in {bench.scheme.group_for(other) for other in sizes if other > size}:
+                    answer(packed(random_codes(1, 1)), group, tasks)
+                code = packed(random_codes(1, size))
+                _made, found[size, cores] = timed(partial(answer, code, group, tasks), workers.process_ids)
     return found
+
+
+def ray_nodes(bench: Bench, size: int) -> Spent | None:
+    """Return what a catalogue takes on three Ray nodes of this machine, one of which is taken away in between.
+
+    Raises:
+        RuntimeError: the nodes' bytes are not one engine's.
+    """
+    if find_spec("ray") is None:
+        return None
+    import ray
+    from ray.cluster_utils import Cluster
+
+    group, tasks = catalogue(bench, size)
+    circuit = compile_circuit(Policy.BIT, BITS, TAU)
+    job = Job(bench.keys, bench.engine.encrypt_query(bench.keys, bytes(BITS // 8), group), circuit, group)
+    expected = evaluate_here(bench.engine, job, tasks)
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    try:
+        nodes = [cluster.add_node(num_cpus=1) for _node in range(2)]
+        ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
+        workers = RayWorkers(None, bench.scheme, 2, bench.engine.tag, memory=4 << 30)
+        first = workers.evaluate_blocks(job, tasks)
+        second, spent = timed(partial(workers.evaluate_blocks, job, tasks), [])
+        cluster.remove_node(nodes[0], allow_graceful=False)
+        third = workers.evaluate_blocks(job, tasks)
+        workers.close()
+    finally:
+        ray.shutdown()
+        cluster.shutdown()
+    if not first == second == third == expected:
+        raise RuntimeError("Ray's nodes compute other bytes")
+    return spent
 
 
 def main() -> None:
     """Run the benchmark; see the module's text."""
     load = os.getloadavg()[0]
-    with opened(TOY, 1) as bench:
-        right = right_answers(bench, min(200, TOY.ring), TOY_QUERIES)
-    with opened(FULL, 1 if QUICK else 5) as bench:
-        cost = measure(bench)
-        if QUICK:
-            whole = {}
-        else:
-            right += right_answers(bench, FULL.ring, FULL_QUERIES)
-            whole = totals(bench)
-    answers = 2 * (TOY_QUERIES + (0 if QUICK else FULL_QUERIES))
-    marginal = cost.evaluate_block["bit"] / FULL.ring
-    # One block is the least that is evaluated; a quick run adds up its steps.
-    one_block = cost.encrypt_query + cost.expand + cost.evaluate_block["bit"] + 2 * cost.share
-    entries = SIZES[-1]
-    total = whole.get(entries, one_block)
+    right = 0
+    with opened(TOY) as bench:
+        right += sum(right_answers(bench, group, TOY_QUERIES) for group in (ALONE, GROUPED))
+    with opened(FULL) as bench:
+        sizes = measure(bench)
+        right += sum(right_answers(bench, group, FULL_QUERIES) for group in _KINDS)
+        whole = totals(bench, SIZES)
+        nodes = None if QUICK else ray_nodes(bench, RAY_SIZE)
+        peak = bench.engine.status()["peak_bytes"]
+    queries = 2 * TOY_QUERIES + len(_KINDS) * FULL_QUERIES
+    run = Run(FULL, TOY, TAU, load, queries, queries - right, bench.spent, sizes, whole, nodes, peak)
+    marginal, total = run.marginal(2), whole[SIZES[-1], 2].seconds
     figures = {
-        "entries": entries,
+        "entries": SIZES[-1],
         "tau": TAU,
-        "bits": BITS,
-        "expand_s": round(cost.expand, 2),
-        "us_per_entry": round(1e6 * marginal, 1),
-        "query_bytes": cost.query_bytes,
-        "bytes_per_entry": round(cost.block_bytes / FULL.ring),
-        "correct_answers": right,
-        "wrong_answers": answers - right,
         "total_s": round(total, 2),
-        "paper_speedup_marginal": round(PAPER_SECONDS / marginal),
-        "paper_speedup_total": round(entries * PAPER_SECONDS / total),
+        "total_1000_s": round(whole[SIZES[0], 2].seconds, 2),
+        "marginal_us_per_entry": round(1e6 * marginal.seconds, 1),
+        "marginal_processor_us_per_entry": round(1e6 * run.marginal(1).processor, 1),
+        "paper_speedup_marginal": round(PAPER_SECONDS / marginal.seconds),
+        "paper_speedup_total": round(SIZES[-1] * PAPER_SECONDS / total),
+        "query_mb": round(sizes["query large"] / 1e6, 2),
+        "bytes_per_entry": round(sizes["block large"] / FULL.ring),
+        "queries": queries,
+        "wrong": queries - right,
         "load_before": round(load, 2),
+        **private_shares.run(),
     }
     publish(
         "private",
         title="Private catalogues: asking what nobody can read",
-        markdown=_markdown(cost, whole, right, answers, load),
+        markdown="" if QUICK else markdown(run),
         figures=figures,
-        details={"scheme": FULL.id, "cost": {name: getattr(cost, name) for name in Cost.__dataclass_fields__}},
+        details={"scheme": FULL.id, "steps": {name: spent.seconds for name, spent in bench.spent.items()}},
     )
-
-
-def _markdown(cost: Cost, whole: dict[int, float], right: int, answers: int, load: float) -> str:
-    def each(seconds: float) -> str:
-        return f"{seconds:.2f} s a block, {1e6 * seconds / FULL.ring:.1f} µs an entry"
-
-    rows = {
-        "joint keys of two parties": f"{cost.keys:.1f} s",
-        "encrypt 32,768 entries, a block": each(cost.encrypt_block),
-        "size of a block": f"{cost.block_bytes / 1e6:.0f} MB, {cost.block_bytes / FULL.ring:,.0f} bytes an entry",
-        "load a block into memory": f"{cost.load_block:.1f} s",
-        "encrypt a query": f"{cost.encrypt_query:.2f} s, {cost.query_bytes / 1e6:.2f} MB",
-        "take a query apart, once": f"{cost.expand:.1f} s",
-        **{f"evaluate `{policy}`": each(seconds) for policy, seconds in cost.evaluate_block.items()},
-        "check that a query is well-formed": f"{cost.check_query:.1f} s",
-        "check that a block is well-formed": f"{cost.check_block:.1f} s",
-        "a share of a decryption": f"{cost.share:.2f} s, {cost.share_bytes / 1e6:.2f} MB",
-        "peak memory, all roles in one engine": f"{cost.peak_bytes / 1e9:.1f} GB",
-    }
-    steps = "\n".join(f"| {name} | {value} |" for name, value in rows.items())
-    sizes = "\n".join(
-        f"| {size:,} | {seconds:.1f} s | {size * PAPER_SECONDS:,.0f} s | {size * PAPER_SECONDS / seconds:,.0f} |"
-        for size, seconds in whole.items()
-    )
-    marginal = PAPER_SECONDS * FULL.ring / cost.evaluate_block["bit"]
-    return f"""
-`{FULL.id}` (128 bits of security), threshold {TAU} of {BITS} bits, one thread; the machine's load was {load:.1f} when
-the run began. {right:,} of {answers:,} answers were right: `bit` and `who`, queries 0, {TAU} and {TAU + 1} bits from an
-entry, and random ones; {2 * FULL_QUERIES} of them at the full parameters, the others in a ring of {TOY.ring}.
-
-| step | cost |
-|---|---|
-{steps}
-
-One whole `bit` answer with the blocks in memory, two parties' shares one after the other, against the paper's 137 ms an
-entry on 56 virtual processors; each further entry is {marginal:,.0f} times faster than there:
-
-| entries | here | paper | times |
-|---|---|---|---|
-{sizes}
-"""
 
 
 if __name__ == "__main__":

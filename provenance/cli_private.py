@@ -43,6 +43,7 @@ from provenance.private_lookup.client import Client, EncryptedIndex, local_evalu
 from provenance.private_lookup.engine import Engine, Limits
 from provenance.private_lookup.errors import BadInput, Refused
 from provenance.private_lookup.identity import Identity, Vault, write_whole
+from provenance.private_lookup.index import Answer, PrivateIndex
 from provenance.private_lookup.joint_keys import read_keys
 from provenance.private_lookup.parties import Keyholder
 from provenance.private_lookup.registry import Registry
@@ -60,6 +61,7 @@ from provenance.private_lookup.service import DistantKeyholder, RemoteKeyholder,
 from provenance.private_lookup.shares.catalogue import Catalogue
 from provenance.private_lookup.shares.index import SharedIndex
 from provenance.private_lookup.tls import parse_address
+from provenance.private_lookup.watch import Alarm, Gateway
 from provenance.private_lookup.work import LocalWorkers
 from provenance.private_lookup.work_ray import RayWorkers
 
@@ -369,16 +371,23 @@ def ask(
     ray: Annotated[
         str | None, typer.Option("--ray", help="Evaluate on the nodes of the Ray cluster at this address.")
     ] = None,
+    credential: Annotated[
+        str | None,
+        typer.Option("--for", help="Ask as a gateway: hold this person to a budget, and notice searches for a hash."),
+    ] = None,
     passphrase: PassphraseOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Ask whether a private catalogue has a picture. The exit status is 1 where it has not."""
     with problems_as_sentences():
         agreed = read_agreement(agreement)
+        passphrase = ask_passphrase(passphrase)
         client = read_identity(identity, passphrase)
         code = _code(picture, agreed.algorithm)
+        watched = (Vault(identity / "vault", passphrase), credential) if credential else None
         if agreed.mode is Mode.SHARES:
-            answer = SharedIndex(remote_shareholders(agreed, client, server)).ask(code, who=who)
+            index: PrivateIndex = SharedIndex(remote_shareholders(agreed, client, server))
+            answer, alarm = _answer(index, code, who, watched)
         else:
             registry = Registry(_needed(catalogue, "--catalogue"), agreed)
             joint = read_keys(_needed(keys, "--keys"), agreed)
@@ -389,7 +398,7 @@ def ask(
                 spread = stack.enter_context(_ray(agreed, ray)) if ray else workers
                 evaluator = local_evaluator(registry, joint, spread, {client.name: client.public})
                 asker = Client(client, agreed, joint, running)
-                answer = EncryptedIndex(asker, registry, evaluator, parties).ask(code, who=who)
+                answer, alarm = _answer(EncryptedIndex(asker, registry, evaluator, parties), code, who, watched)
     said: dict[str, Any] = {
         "mode": str(agreed.mode),
         "matches": answer.matches,
@@ -404,7 +413,10 @@ def ask(
         "answer_bytes": answer.answer_bytes,
         "manifest": answer.manifest,
         "commitments": list(answer.commitments),
+        "alarm": str(alarm) if alarm else None,
     }
+    if alarm:
+        err.print(str(alarm), style="red", markup=False, highlight=False, soft_wrap=True)
     if as_json:
         out.print_json(json.dumps(said))
     else:
@@ -417,6 +429,15 @@ def ask(
         line(_chance_words(agreed, answer.entries))
     if not answer.matches:
         raise typer.Exit(NOT_FOUND)
+
+
+def _answer(
+    index: PrivateIndex, code: HashCode, who: bool, watched: tuple[Vault, str] | None
+) -> tuple[Answer, Alarm | None]:
+    if watched is None:
+        return index.ask(code, who=who), None
+    vault, credential = watched
+    return Gateway(index, vault, index.agreement.daily_answers).ask(code, credential, who=who)
 
 
 def _code_of(pictures: Path, agreement: Agreement) -> Callable[[str], bytes]:

@@ -87,9 +87,11 @@ def test_from_pictures_to_an_answer(home: Path, options: list[object], request: 
     agreement = options[:2]
     call("catalogue", "offer", home / "catalogue", *agreement, *sockets)
     asker = ["--catalogue", home / "catalogue", *options, "--identity", home / "client", *sockets]
-    found = json.loads(call("catalogue", "ask", home / "copy.jpg", *asker, "--who", "--json").stdout)
+    found = json.loads(call("catalogue", "ask", home / "copy.jpg", *asker, "--who", "--json", "--for", "ann").stdout)
     assert (found["matches"], found["entries"], found["tau"], found["bits"]) == (True, 3, TAU, 96)
     assert found["places"] == [[0, 2]]
+    assert found["alarm"] is None
+    assert (home / "client" / "vault" / "watch.sealed").exists()
     assert found["expected_false_hits"]["upper_bound"] > 0
     done = call("catalogue", "ask", home / "stranger.jpg", *asker, status=1)
     assert done.stdout.startswith("Nothing in the catalogue matches. 3 entries")
