@@ -39,6 +39,7 @@ CODES: dict[ErrorCode, str | Promise] = {
     ),
     ErrorCode.CANNOT_BE_SIGNED: _("The picture has no room for a signature, or is too simple to bind one to it."),
     ErrorCode.SIGNATURES_UNAVAILABLE: _("The networks that write and read signatures are not here. Try later."),
+    ErrorCode.PRIVATE_UNAVAILABLE: _("Private catalogues cannot be asked here now. The answer says what is missing."),
     ErrorCode.IDEMPOTENCY_BUSY: _("The same write is under way. Ask again after “Retry-After”."),
     ErrorCode.IDEMPOTENCY_MISMATCH: _("This Idempotency-Key was used with other content. Use a new one."),
     ErrorCode.WORKER_LOST: _("The program that did the work was stopped each time. Try again."),

@@ -40,6 +40,7 @@ class ErrorCode(StrEnum):
     GENERATOR_UNAVAILABLE = "generator_unavailable"
     CANNOT_BE_SIGNED = "cannot_be_signed"
     SIGNATURES_UNAVAILABLE = "signatures_unavailable"
+    PRIVATE_UNAVAILABLE = "private_unavailable"
     IDEMPOTENCY_BUSY = "idempotency_busy"
     IDEMPOTENCY_MISMATCH = "idempotency_mismatch"
     WORKER_LOST = "worker_lost"

@@ -13,7 +13,6 @@ from provenance.watermark.payload import Payload, encode
 PSNR = 45.0
 _LONGEST_TO_SHORTEST = 6
 _ROUNDS = 4
-_BAND = 256
 
 
 class CannotBeSigned(ValueError):
@@ -33,33 +32,18 @@ def sign(pixels: RGB, payload: Payload, psnr: float = PSNR) -> RGB:
         provenance.models.errors.ModelMissing: the networks are not here.
     """
     height, width = pixels.shape[:2]
-    see_room(height, width)
-    change = change_for(pixels, laid_over(encode(payload), *canonical_size(height, width)))[..., None]
-    wanted = 255**2 / 10 ** (psnr / 10)
-    gain = wanted**0.5
-    signed = np.empty_like(pixels)
-    # By bands of rows: as floating point numbers a large picture would take many times its memory.
-    bands = [slice(top, top + _BAND) for top in range(0, height, _BAND)]
-    for _ in range(_ROUNDS):
-        squares = 0.0
-        for band in bands:
-            signed[band] = np.clip(np.rint(pixels[band] + np.float32(gain) * change[band]), 0, 255)
-            squares += mse(signed[band], pixels[band]) * signed[band].size
-        reached = squares / signed.size
-        if reached > 0:
-            gain *= min(2.0, (wanted / reached) ** 0.5)
-    return signed
-
-
-def see_room(height: int, width: int) -> None:
-    """See whether a picture of this size can be signed.
-
-    Raises:
-        CannotBeSigned: a side has fewer than 64 pixels, or one is more than six times the other.
-    """
     if min(height, width) < SMALLEST_SIDE:
         raise CannotBeSigned(f"A signature needs {SMALLEST_SIDE} pixels a side; this picture has {width} x {height}.")
     if max(height, width) > _LONGEST_TO_SHORTEST * min(height, width):
         raise CannotBeSigned(
             f"The longer side may be {_LONGEST_TO_SHORTEST} times the shorter one; this picture has {width} x {height}."
         )
+    change = change_for(pixels, laid_over(encode(payload), *canonical_size(height, width)))[..., None]
+    wanted = 255**2 / 10 ** (psnr / 10)
+    gain = wanted**0.5
+    for _ in range(_ROUNDS):
+        signed = np.clip(np.rint(pixels + np.float32(gain) * change), 0, 255).astype(np.uint8)
+        reached = mse(signed, pixels)
+        if reached > 0:
+            gain *= min(2.0, (wanted / reached) ** 0.5)
+    return signed

@@ -41,6 +41,7 @@ _CHECK_STEPS = {
     "candidates": "Searching for look-alikes",
     "signature": "Looking for a signature",
     "verification": "Comparing side by side",
+    "private": "Asking private catalogues",
     "weighing": "Holding the signature against its record",
     "origin": "Asking whether AI made it",
     "verdict": "Weighing the evidence",
@@ -210,7 +211,10 @@ RECEIPT_SCHEMA: dict[str, Any] = {
             },
             "required": ["sha256", "pixel_sha256", "byte_size", "media_type", "width", "height"],
         },
-        "verdict": {"type": "string", "enum": ["registered", "probably_registered", "not_found", "cannot_tell"]},
+        "verdict": {
+            "type": "string",
+            "enum": ["registered", "probably_registered", "private_match", "not_found", "cannot_tell"],
+        },
         "verdict_words": {"type": "string"},
         "explanation": {"type": "string"},
         "registry_size": {"type": "integer"},
@@ -515,4 +519,55 @@ RECORD = OpenApiExample(
     },
     description="Shortened: a recipe has more fields, and there is a code for each place.",
     status_codes=["200"],
+)
+
+PRIVATE_CATALOGUE = OpenApiExample(
+    "Private catalogue",
+    {
+        "id": _CATALOGUE,
+        "name": "Not published yet",
+        "holder": "The Archive",
+        "algorithm": "pdq-v1",
+        "bits": 256,
+        "tau": 32,
+        "policies": ["bit"],
+        "entries": 1200,
+        "state": 3,
+        "agreement": _SHA256,
+        "expected_false": {"measured": 0.0, "upper_bound": 0.000215},
+        "questions_left": 20,
+        "links": {
+            "self": f"{_SITE}/api/v1/private-catalogues/{_CATALOGUE}",
+            "kit": f"{_SITE}/api/v1/private-catalogues/{_CATALOGUE}/kit",
+            "questions": f"{_SITE}/api/v1/private-catalogues/{_CATALOGUE}/questions",
+        },
+    },
+    status_codes=["200"],
+)
+PRIVATE_CATALOGUES = _page("/private-catalogues", PRIVATE_CATALOGUE.value)
+PRIVATE_BLOCK = OpenApiExample("Block", {"sha256": _SHA256, "byte_size": 1610622976}, status_codes=["200"])
+PRIVATE_CONTENT = OpenApiExample("Checking", {"state": "checking", "catalogue": _CATALOGUE}, status_codes=["202"])
+PRIVATE_QUESTION = OpenApiExample(
+    "Question",
+    {
+        "id": _PROOF,
+        "state": "running",
+        "policy": "bit",
+        "created_at": "2026-11-23T10:00:00.000000Z",
+        "finished_at": None,
+        "progress": _progress(
+            {"ask": "Asking the private catalogue"}, now=0, percent=50, note="comparing with every encrypted entry"
+        ),
+        "entries": 0,
+        "seconds": 0.0,
+        "sent_bytes": 0,
+        "answer_bytes": 0,
+        "error": None,
+        "links": {
+            "self": f"{_SITE}/api/v1/private-questions/{_PROOF}",
+            "answer": f"{_SITE}/api/v1/private-questions/{_PROOF}/answer",
+            "catalogue": f"{_SITE}/api/v1/private-catalogues/{_CATALOGUE}",
+        },
+    },
+    status_codes=["200", "202"],
 )

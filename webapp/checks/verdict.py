@@ -6,8 +6,9 @@ The rules, strongest first. A candidate by itself is never a match, and a verdic
 2. A pair was verified, or reviewers confirmed it: **Registered**.
 3. A pair agrees in part: **Probably registered**.
 4. A genuine signature points to a record, and comparing the two does not speak against it: **Probably registered**.
-5. A near candidate could not be verified, or the picture is too simple to fingerprint: **Cannot tell**.
-6. Otherwise: **Not found here**, which says nothing of any place but this registry.
+5. An encrypted catalogue reports a match, which nothing can verify: **A private catalogue reports a match**.
+6. A near candidate could not be verified, or the picture is too simple to fingerprint: **Cannot tell**.
+7. Otherwise: **Not found here**, which says nothing of any place but this registry.
 
 A signature alone is a pointer: it never makes the verdict Registered. What reviewers decided on a pair stands above
 what the algorithms say of it, signatures included; it never touches an exact match.
@@ -78,6 +79,10 @@ def fuse(evidence: Sequence[Finding], *, registry_size: int) -> Fused:
     if signed:
         return Fused(Verdict.PROBABLY_REGISTERED, _signed_words(signed[0]))
 
+    private = [item for item in evidence if item.kind == EvidenceKind.PRIVATE and item.outcome == Outcome.LEANS]
+    if private:
+        return Fused(Verdict.PRIVATE_MATCH, _private_words(private))
+
     undecided = sum(1 for item in standing if item.outcome == Outcome.NEUTRAL and item.data["near"])
     undecided += max(
         (item.data["near_unverified"] for item in evidence if item.kind == EvidenceKind.CANDIDATES), default=0
@@ -141,6 +146,23 @@ def _signed_words(signed: Finding) -> str:
         "A genuine signature in this picture points to the work %(work)s. A signature is a pointer, not a proof: "
         "comparing the two pictures was not enough to be sure. Look at them yourself."
     ) % {"work": _named(signed, 0)}
+
+
+def _private_words(private: Sequence[Finding]) -> str:
+    data = private[0].data
+    sentence = _(
+        "The private catalogue “%(name)s” of %(holder)s reports that something in it looks like this picture. It is "
+        "encrypted, so that nobody could lay the two over each other: this is a reason to ask its holder, and no "
+        "proof. By chance alone, %(expected)s of its %(entries)d entries would match another picture, measured; "
+        "%(bound)s at most (95%% bound)."
+    )
+    return sentence % {
+        "name": data["name"],
+        "holder": data["holder"],
+        "entries": data["entries"],
+        "expected": f"{data['expected_false']['measured']:.1e}" if data["expected_false"]["measured"] else _("none"),
+        "bound": f"{data['expected_false']['upper_bound']:.1e}",
+    }
 
 
 def _undecided_words(count: int) -> str:
