@@ -307,7 +307,7 @@ class Engine:
         return np.frombuffer(self._one("fuse", shares), "<u4")
 
     def status(self) -> dict[str, Any]:
-        """Return how many ``blocks`` are ``resident``, which, ``peak_bytes`` of memory, and the ``process``."""
+        """Return how many ``blocks`` are ``resident``, ``peak_bytes`` of memory, ``threads`` and the ``process``."""
         return self._ask("status")[0]
 
     def _kind(self, keys: JointKeys, group: int) -> dict[str, Any]:

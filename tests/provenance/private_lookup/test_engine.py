@@ -300,6 +300,7 @@ def test_more_threads_compute_the_same_bytes(
         engine.status()
         for threads in 2, 1:
             engine.use_threads(threads)
+            assert engine.status()["threads"] == threads
             assert engine.evaluate(keys, query, block, BIT, alive=alive(7), seed=b"seed") == expected
 
 
