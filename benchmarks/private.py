@@ -25,6 +25,7 @@ import numpy as np
 import numpy.typing as npt
 import psutil
 
+from benchmarks import private_shares
 from benchmarks.private_report import PAPER_SECONDS, Run, Spent, markdown
 from benchmarks.results import QUICK, publish
 from provenance.private_lookup import engine_setup
@@ -312,6 +313,7 @@ def main() -> None:
         "queries": queries,
         "wrong": queries - right,
         "load_before": round(load, 2),
+        **private_shares.run(),
     }
     publish(
         "private",

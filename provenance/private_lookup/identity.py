@@ -174,10 +174,17 @@ def read_signed(data: bytes, kind: str, about: str, senders: Mapping[str, Public
 
 
 def seal(reader: str, data: bytes, about: bytes) -> bytes:
-    """Return a box that only the owner of an X25519 public key (hex) can open, and only as what it is about."""
+    """Return a box that only the owner of an X25519 public key (hex) can open, and only as what it is about.
+
+    Raises:
+        BadInput: nobody can own that key.
+    """
     ephemeral = X25519PrivateKey.generate()
     public = ephemeral.public_key().public_bytes_raw()
-    shared = ephemeral.exchange(X25519PublicKey.from_public_bytes(bytes.fromhex(reader)))
+    try:
+        shared = ephemeral.exchange(X25519PublicKey.from_public_bytes(bytes.fromhex(reader)))
+    except ValueError as problem:
+        raise BadInput("A box cannot be sealed for this key: it is no key of anybody's.") from problem
     # The key is used once, so that the nonce need not vary.
     return public + AESGCM(_box_key(shared, public, bytes.fromhex(reader))).encrypt(bytes(_NONCE), data, about)
 

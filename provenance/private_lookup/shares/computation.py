@@ -136,7 +136,7 @@ class Computation:
         return found
 
     def within(self, margins: Array, bits: int) -> Pair:
-        """Return shares of whether each margin is 0 or more. Five or six rounds.
+        """Return shares of whether each margin is 0 or more. Six rounds.
 
         Args:
             margins: as :meth:`margins` returned them.

@@ -103,6 +103,8 @@ class _Neighbours:
 
     def close(self) -> None:
         """End, whatever is still to be sent."""
+        if self._sent:
+            self._before.abort()
         self._sender.shutdown(wait=False, cancel_futures=True)
 
     def _send(self, frame: bytes) -> None:

@@ -51,7 +51,8 @@ def club(engine_python: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep what uses the same engines and keys in one process."""
+    """Keep what uses the same engines and keys, or the same servers, in one process."""
     for item in items:
         if FOLDER in item.path.parents:
-            item.add_marker(pytest.mark.xdist_group("private_lookup"))
+            shares = FOLDER / "shares" in item.path.parents
+            item.add_marker(pytest.mark.xdist_group("shares" if shares else "private_lookup"))

@@ -65,6 +65,12 @@ def test_a_box_opens_for_its_reader_alone() -> None:
             unseal(key, data, about)
 
 
+def test_no_box_is_sealed_for_what_is_no_key() -> None:
+    for reader in ("00" * 32, "01" + "00" * 31, "00" * 31):
+        with pytest.raises(BadInput, match="no key of anybody's"):
+            seal(reader, b"data", b"about")
+
+
 def test_a_vault_needs_its_passphrase(tmp_path: Path) -> None:
     Vault(tmp_path / "vault", "right").keep("share", b"secret" * 100)
     assert Vault(tmp_path / "vault", "right")["share"] == b"secret" * 100

@@ -8,7 +8,6 @@ import socket
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -102,10 +101,10 @@ def test_what_speaks_otherwise_harms_nobody(house: House) -> None:
     assert house.index().ask(PLANTED).matches
 
 
-@pytest.fixture
-def mortal(tmp_path: Path) -> Iterator[House]:
-    """A house whose servers may be killed."""
-    made = make_house(tmp_path, [random_code(number) for number in range(20)])
+@pytest.fixture(scope="module")
+def mortal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    """A house whose servers may be killed, by tests that start them again."""
+    made = make_house(tmp_path_factory.mktemp("mortal"), [random_code(number) for number in range(20)])
     made.start(*NAMES)
     try:
         made.offer()
