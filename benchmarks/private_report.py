@@ -121,7 +121,8 @@ entry of a large one is {PAPER_SECONDS / run.marginal(1).seconds:,.0f} times fas
 
 {_ray(run)}
 
-Not measured but extrapolated, from the clock with two threads: workers of two cores that share the blocks evenly, each taking the query apart once; every keyholder computes as much again.
+Not measured but extrapolated, from the clock with two threads: workers of two cores that share the blocks evenly, each
+taking the query apart once; every keyholder computes as much again.
 
 | entries | blocks | workers | seconds | memory of each | stored |
 |---|---|---|---|---|---|
