@@ -7,7 +7,6 @@ computes it; parties that check each other rely on that. Everything is decrypted
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import repeat
 from typing import Any
@@ -55,15 +54,6 @@ class Bgv(KeyShares):
         self._expansion: list[int] = settings["expansion"]
         self._monomials = [self._monomial(step) for step in range(len(self._expansion))]
         self._constants: dict[tuple[int, int], Any] = {}
-
-    def use_threads(self, count: int) -> None:
-        """Keep so many processors busy from now on."""
-        _openmp().omp_set_num_threads(count)
-
-    @property
-    def threads(self) -> int:
-        """How many processors are kept busy."""
-        return int(_openmp().omp_get_max_threads())
 
     # Codes to ciphertexts.
 
@@ -355,8 +345,3 @@ class Bgv(KeyShares):
 
     def _coefficients(self, values: Numbers, level: int = 0) -> Any:
         return self.context.MakeCoefPackedPlaintext(centred(values), 1, level)
-
-
-def _openmp() -> ctypes.CDLL:
-    """Return the library's OpenMP, which offers this to C alone. It is loaded already, and is found by that name."""
-    return ctypes.CDLL("libgomp.so.1")

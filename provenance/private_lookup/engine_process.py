@@ -198,15 +198,10 @@ class Engine:
         return {}, [self._bgv.fuse(parts).astype("<u4").tobytes()]
 
     def do_status(self, _head: dict[str, Any], _parts: list[bytes]) -> _Answer:
-        """Nothing -> resident blocks, by number and SHA-256, the process, its largest memory and its threads."""
+        """Nothing -> resident blocks, by number and SHA-256, the process and its largest memory."""
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
         said = {"blocks": len(self._blocks), "resident": list(self._blocks), "process": os.getpid()}
-        return {**said, "peak_bytes": peak, "threads": self._bgv.threads}, []
-
-    def do_threads(self, head: dict[str, Any], _parts: list[bytes]) -> _Answer:
-        """Nothing -> nothing; what follows keeps so many processors busy."""
-        self._bgv.use_threads(head["threads"])
-        return {}, []
+        return {**said, "peak_bytes": peak}, []
 
     def _public(self, head: dict[str, Any]) -> Any:
         return self._key(head["keys"]["public"], self._bgv.public_key)
