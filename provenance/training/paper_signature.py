@@ -362,7 +362,8 @@ def train(work: Path, run: str, training: Training, sources: list[Squares], minu
         purpose="the universal adversarial signature of arXiv 2305.16310, or an attack on it.",
         nets=nets,
         sources=sources,
-        command=f"python -m provenance.training.paper_signature WORK {run} --size {recipe.profile} --steps {recipe.steps}",
+        command=f"python -m provenance.training.paper_signature WORK {run} --size {recipe.profile}"
+        f" --steps {recipe.steps}",
         size=recipe.profile,
         told=told,
     )
