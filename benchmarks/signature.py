@@ -40,7 +40,7 @@ from provenance.watermark.networks import expected_pattern
 from provenance.watermark.payload import Payload, authentication_tag, is_genuine
 from provenance.watermark.payload import decode as decode_bits
 from provenance.watermark.read import FALSE_ACCEPTANCE, genuine, read
-from provenance.watermark.sign import PSNR, sign
+from provenance.watermark.sign import sign
 
 RGB = npt.NDArray[np.uint8]
 Change = Callable[[RGB, Generator], RGB]
@@ -289,10 +289,11 @@ def main() -> None:
         "forgery": Table(["forgery", "per cent", "PSNR to the picture it was put on, dB"],
                          [[name, cell.text, f"{db:.1f}"] for name, (cell, db) in forged.items()]),
     }  # fmt: skip
+    lowest, highest = (each(run.decibels for run in runs) for each in (min, max))
     left_out = "".join(f"\n\n{name} is left out: {command}" for name, command in absent.items())
     markdown = f"""
-{PICTURES} test pictures ({np.mean([run.similarity for run in runs]):.4f} mean SSIM at {decibels:.2f} dB, after rounding
-to 8 bits; signing aims at {PSNR:g} dB). All 64 bits right, per cent with 95 % intervals (Wilson). The peers have 32
+{PICTURES} test pictures, signed at {decibels:.2f} dB on average after rounding to 8 bits ({lowest:.1f} to {highest:.1f};
+mean SSIM {np.mean([run.similarity for run in runs]):.4f}): pictures with more texture are changed more. All 64 bits right, per cent with 95 % intervals (Wilson). The peers have 32
 bits; their columns show the share of right bits, then of pictures with all 32 right:
 
 {tables["edits"].to_markdown()}{left_out}
