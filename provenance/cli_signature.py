@@ -97,7 +97,7 @@ def sign(
     _see_where_it_goes(target, record_file)
     from provenance.images.quality import psnr
     from provenance.watermark.record import Record
-    from provenance.watermark.room import see_room
+    from provenance.watermark.sign import see_room
     from provenance.watermark.sign import sign as write
 
     with _problems_as_sentences():

@@ -15,8 +15,7 @@ from provenance.models.errors import ModelError
 from provenance.models.store import known_sha256
 from provenance.watermark.networks import ALGORITHM, MODEL, SMALLEST_SIDE, networks
 from provenance.watermark.record import subject_of
-from provenance.watermark.room import see_room
-from provenance.watermark.sign import CannotBeSigned, sign
+from provenance.watermark.sign import CannotBeSigned, see_room, sign
 from webapp import files
 from webapp.errors import ErrorCode, ProductError
 from webapp.files import Area
