@@ -38,9 +38,10 @@ from provenance.models.paper_signature_nets import UNet
 from provenance.models.text_image import SIDE as TOWER_SIDE
 from provenance.training import secured_generator
 from provenance.training.artwork_pictures import held_out_photographs
-from provenance.training.paper_signature import RUNS, drawn, pooled_psnr, sources_of, with_noise
+from provenance.training.paper_signature import RUNS, pooled_psnr, with_noise
 from provenance.training.pictures import DataMissing, Part
-from provenance.training.signature_pictures import Squares
+from provenance.training.secured_makers import Recipe
+from provenance.training.signature_pictures import Squares, drawn, of_size
 from provenance.training.signature_views import blurred, rotated
 from provenance.watermark import paper
 
@@ -243,7 +244,7 @@ def stage_two(folder: Path, signature: Path, size: str, cache: Path) -> dict[str
             path = folder / f"{kind}-{phase}.safetensors"
             recipe = secured_generator.recipe_of(kind, phase, size, paper.codes(injector.bits)[0])
             if path.exists():
-                recipe = secured_generator.Recipe(**_whole(_recipe(path)))
+                recipe = Recipe(**_whole(_recipe(path)))
             securing = secured_generator.Securing(recipe, injector, detector)
             if path.exists():
                 securing.begin_with(path)
@@ -396,7 +397,7 @@ def measure(work: Path, stage2: Path, size: str) -> dict[str, Any]:
     if not signature.exists():
         raise ModelMissing(f"{signature} is not there. Train it first: {left[0]}", name="n1", command=left[0])
     cache = work / "pictures"
-    pictures = Set.of(sources_of(size, None, cache), paper.PROFILES[size].side)
+    pictures = Set.of(of_size(size, None, cache), paper.PROFILES[size].side)
     return {
         "size": size,
         "pictures": len(pictures.test),

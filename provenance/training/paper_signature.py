@@ -33,7 +33,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from provenance.detection.calibration import auc
@@ -41,7 +41,8 @@ from provenance.images.quality import DATA_RANGE
 from provenance.models.errors import ModelMissing
 from provenance.models.paper_signature_nets import ResNet34, UNet
 from provenance.training.pictures import DataMissing, Part
-from provenance.training.signature_pictures import U8, Squares, cifar, folder, photographs
+from provenance.training.signature_cards import write_card
+from provenance.training.signature_pictures import U8, Squares, drawn, of_size
 from provenance.training.signature_views import seen
 from provenance.watermark import paper
 
@@ -157,6 +158,8 @@ class Training:
         if self.restorer is not None:
             self.restorer_optimiser = torch.optim.Adam(self.restorer.parameters(), recipe.rate, fused=True)
         self.step, self.history = 0, list[Look]()
+        # From which step on the rate followed a schedule of how many.
+        self.schedules = [[0, recipe.steps]]
 
     def begin_with(self, start: UNet) -> None:
         """Take over another run's injector, for the restorer too; what it does not have, a code's embedding, stays."""
@@ -225,13 +228,10 @@ class Training:
         """Measure on uint8 ``[N, S, S, 3]``; of a restorer, what it leaves, and the detector has nothing to say."""
         self.injector.eval()
         self.detector.eval()
-        nets = nn.ModuleList([self.injector, self.detector]).cpu()
         codes = paper.codes(self.recipe.bits)
         if self.victim is not None:
-            self.victim.cpu()
             marked = paper.sign(self.victim, plain, paper.codes(self.victim.bits)[0])
             found = Look(self.step, pooled_psnr(paper.restored(self.injector, marked), plain), math.nan, math.nan)
-            self.victim.to(self.device)
         else:
             # The injector gets what it was trained with.
             noisy = with_noise(plain, self.recipe.noise, self.recipe.seed)
@@ -244,7 +244,6 @@ class Training:
             accuracy = (np.concatenate(right).mean() + (of_plain <= 0).mean()) / 2
             scores = np.concatenate([logits.max(1) for _, logits in of_signed])
             found = Look(self.step, error, float(accuracy), auc(scores, of_plain.max(1)))
-        nets.to(self.device)
         self.history.append(found)
         return found
 
@@ -255,6 +254,7 @@ class Training:
         state: dict[str, Any] = {
             "recipe": asdict(self.recipe),
             "step": self.step,
+            "schedules": self.schedules,
             "history": [asdict(row) for row in self.history],
             **{key: one.state_dict() for key, one in {**nets, **optimisers}.items() if one is not None},
         }
@@ -263,14 +263,18 @@ class Training:
         part.rename(checkpoint)
 
     def resume(self, checkpoint: Path) -> None:
-        """Go on from a checkpoint.
+        """Go on from a checkpoint; of its numbers only the steps may have been others.
 
         Raises:
             ValueError: it was made with other numbers.
         """
         saved = torch.load(checkpoint, weights_only=True, map_location=self.device)
-        if saved["recipe"] != asdict(self.recipe):
+        steps = self.recipe.steps
+        if {**saved["recipe"], "steps": steps} != asdict(self.recipe):
             raise ValueError(f"{checkpoint} was made with other numbers: {saved['recipe']}. Use those, or remove it.")
+        self.schedules = saved.get("schedules", [[0, saved["recipe"]["steps"]]])
+        if self.schedules[-1][1] != steps:
+            self.schedules.append([saved["step"], steps])
         self.step, self.history = saved["step"], [Look(**row) for row in saved["history"]]
         self.injector.load_state_dict(saved["injector"])
         self.detector.load_state_dict(saved["detector"])
@@ -288,41 +292,17 @@ def with_noise(pictures: U8, sigma: float, seed: int) -> U8:
     return np.clip(np.rint(pictures + noise), 0, DATA_RANGE).astype(np.uint8)
 
 
-def drawn(sources: list[Squares], part: Part, count: int, side: int, random: np.random.Generator) -> U8:
-    """Return different pictures of a part, of each source as many, uint8 ``[count, side, side, 3]``; fewer where a
-    source has not so many.
-
-    Raises:
-        DataMissing: a source has none.
-    """
-    found = []
-    for number, source in enumerate(sources):
-        share, rows = count // len(sources) + (number < count % len(sources)), source.of(part)
-        if not len(rows):
-            raise DataMissing(f"Of {len(source.names)} pictures none is for {part}: more pictures are needed.")
-        found.append(source.drawn(random.choice(rows, min(share, len(rows)), replace=False), side, random))
-    return np.concatenate(found)
-
-
-def sources_of(size: str, pictures: Path | None, cache: Path) -> list[Squares]:
-    """Return what a size is trained on: a folder, or at the paper's size the photographs, else CIFAR-10 as well.
-
-    Raises:
-        DataMissing: they are not there.
-    """
-    side = paper.PROFILES[size].side
-    if pictures is not None:
-        return [folder(pictures, cache, side)]
-    return [photographs(cache, side)] if size == "paper" else [cifar(cache), photographs(cache, 3 * side)]
-
-
-def started(work: Path, run: str, size: str, device: str) -> Training:
+def started(work: Path, run: str, size: str, device: str, steps: int | None = None) -> Training:
     """Return a run, as its checkpoint left it or with the weights that it begins with.
+
+    Args:
+        steps: other than the recipe's.
 
     Raises:
         ModelMissing: another run must be done first; the message names the command.
     """
     recipe = recipe_of(run, size)
+    recipe = replace(recipe, steps=steps or recipe.steps)
     found = {
         other: paper.load_injector(_finished(work, other, size)) for other in (recipe.restore, recipe.start) if other
     }
@@ -367,10 +347,24 @@ def train(work: Path, run: str, training: Training, sources: list[Squares], minu
     training.save(work / f"{run}.pt")
     if training.step < recipe.steps:
         return False
-    told = {"recipe": asdict(recipe), "history": [asdict(row) for row in training.history]}
+    told = {
+        "recipe": asdict(recipe),
+        "schedules": training.schedules,
+        "history": [asdict(row) for row in training.history],
+    }
     (work / f"{run}.json").write_text(json.dumps(told, indent=1) + "\n")
     detector = training.detector if training.victim is None else None
     paper.save(work / f"{run}.safetensors", training.injector, detector, told)
+    nets = {"injector or restorer": training.injector, **({"detector": detector} if detector is not None else {})}
+    write_card(
+        work / run,
+        purpose="the universal adversarial signature of arXiv 2305.16310, or an attack on it.",
+        nets=nets,
+        sources=sources,
+        command=f"python -m provenance.training.paper_signature WORK {run} --size {recipe.profile}",
+        size=recipe.profile,
+        told=told,
+    )
     return True
 
 
@@ -381,6 +375,7 @@ def main() -> None:
     parser.add_argument("runs", nargs="*", metavar="RUN", help=f"all by default: {', '.join(RUNS)}")
     parser.add_argument("--size", choices=list(paper.PROFILES), default="small")
     parser.add_argument("--pictures", type=Path, help="a folder, instead of the archives of PROVENANCE_DATA")
+    parser.add_argument("--steps", type=int, help="of each run, other than the recipe's")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--minutes", type=float, default=math.inf, help="stop after so long; a later start goes on")
@@ -391,12 +386,12 @@ def main() -> None:
     work: Path = arguments.work
     work.mkdir(parents=True, exist_ok=True)
     try:
-        sources = sources_of(arguments.size, arguments.pictures, work / "pictures")
+        sources = of_size(arguments.size, arguments.pictures, work / "pictures")
         for run in RUNS:
             if arguments.runs and run not in arguments.runs:
                 continue
-            training = started(work, run, arguments.size, arguments.device)
-            if (work / f"{run}.safetensors").exists() and training.step == training.recipe.steps:
+            training = started(work, run, arguments.size, arguments.device, arguments.steps)
+            if (work / f"{run}.safetensors").exists() and training.step >= training.recipe.steps:
                 continue
             if not train(work, run, training, sources, arguments.minutes):
                 break

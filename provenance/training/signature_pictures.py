@@ -16,6 +16,7 @@ from rich.progress import track
 from provenance.images.align import resized
 from provenance.images.decode import DecodeError, decode
 from provenance.training.pictures import DataMissing, Part, data_folder, encoded_pictures, part_of
+from provenance.watermark import paper
 
 U8 = npt.NDArray[np.uint8]
 Rows = npt.NDArray[np.int64]
@@ -109,6 +110,34 @@ def folder(path: Path, cache: Path, side: int) -> Squares:
     if not found.names:
         raise DataMissing(f"There is no picture in {path}.")
     return found
+
+
+def of_size(size: str, pictures: Path | None, cache: Path) -> list[Squares]:
+    """Return what a size is trained on: a folder, or at the paper's size the photographs, else CIFAR-10 as well.
+
+    Raises:
+        DataMissing: they are not there.
+    """
+    side = paper.PROFILES[size].side
+    if pictures is not None:
+        return [folder(pictures, cache, side)]
+    return [photographs(cache, side)] if size == "paper" else [cifar(cache), photographs(cache, 3 * side)]
+
+
+def drawn(sources: list[Squares], part: Part, count: int, side: int, random: np.random.Generator) -> U8:
+    """Return different pictures of a part, of each source as many, uint8 ``[count, side, side, 3]``; fewer where a
+    source has not so many.
+
+    Raises:
+        DataMissing: a source has none.
+    """
+    found = []
+    for number, source in enumerate(sources):
+        share, rows = count // len(sources) + (number < count % len(sources)), source.of(part)
+        if not len(rows):
+            raise DataMissing(f"Of {len(source.names)} pictures none is for {part}: more pictures are needed.")
+        found.append(source.drawn(random.choice(rows, min(share, len(rows)), replace=False), side, random))
+    return np.concatenate(found)
 
 
 def _part(name: str) -> Part:

@@ -107,7 +107,8 @@ def sign(injector: UNet, pictures: U8, code: Sequence[int] = (1,)) -> U8:
     if tuple(code) not in codes(injector.bits):
         raise ValueError(f"The code must be one of {codes(injector.bits)}, not {tuple(code)}.")
     _check(pictures)
-    signed = [to_pictures(signed_pixels(injector, to_pixels(part), code)) for part in _parts(pictures)]
+    device = injector.step.device
+    signed = [to_pictures(signed_pixels(injector, to_pixels(part).to(device), code)) for part in _parts(pictures)]
     return np.concatenate(signed) if signed else pictures.copy()
 
 
@@ -128,7 +129,8 @@ def read(detector: ResNet34, pictures: U8) -> F64:
         ValueError: the pictures' shape does not fit.
     """
     _check(pictures)
-    found = [detector(to_pixels(part)).double().numpy() for part in _parts(pictures)]
+    device = detector.fc.weight.device
+    found = [detector(to_pixels(part).to(device)).double().cpu().numpy() for part in _parts(pictures)]
     return np.concatenate(found) if found else np.empty((0, detector.bits))
 
 

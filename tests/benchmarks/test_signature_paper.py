@@ -66,7 +66,7 @@ def test_what_is_there_is_measured_and_what_is_not_is_named(
 ) -> None:
     monkeypatch.setitem(paper.PROFILES, "small", paper.Profile(16, NET, ResNetConfig(4, small=True)))
     pixels = np.random.default_rng(0).integers(0, 256, (80, 16, 16, 3), np.uint8)
-    monkeypatch.setattr(bench, "sources_of", lambda *_: [Squares([f"{n}.png" for n in range(80)], pixels)])
+    monkeypatch.setattr(bench, "of_size", lambda *_: [Squares([f"{n}.png" for n in range(80)], pixels)])
     with pytest.raises(ModelMissing, match=r"paper_signature .* --size small"):
         bench.measure(tmp_path, tmp_path, "small")
     torch.manual_seed(0)

@@ -76,6 +76,9 @@ def test_a_checkpoint_of_other_numbers_is_refused(tmp_path: Path) -> None:
     Training(NUMBERS).save(tmp_path / "run.pt")
     with pytest.raises(ValueError, match="made with other numbers"):
         Training(replace(NUMBERS, weight=1.0)).resume(tmp_path / "run.pt")
+    longer = Training(replace(NUMBERS, steps=9))
+    longer.resume(tmp_path / "run.pt")
+    assert longer.schedules == [[0, 6], [0, 9]]
 
 
 def test_the_runs_of_a_table_in_one_go(monkeypatch: pytest.MonkeyPatch, squares: Squares, tmp_path: Path) -> None:

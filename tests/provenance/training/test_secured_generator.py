@@ -12,6 +12,7 @@ from provenance.models.errors import ModelMissing
 from provenance.models.paper_signature_nets import ResNet34, ResNetConfig, UNet, UNetConfig
 from provenance.models.small_gan import GanConfig
 from provenance.training import secured_generator as recipe
+from provenance.training import secured_makers
 from provenance.training.secured_generator import Securing, recipe_of
 from provenance.training.signature_pictures import Squares
 from provenance.watermark import paper
@@ -23,8 +24,8 @@ TINY = paper.Profile(16, NET, ResNetConfig(4, small=True))
 @pytest.fixture(autouse=True)
 def _tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(paper.PROFILES, "small", TINY)
-    monkeypatch.setattr(recipe, "GanConfig", lambda *_: GanConfig(16, latent=8, mapping=1, channels=4, most=8))
-    monkeypatch.setattr(recipe, "UNetConfig", lambda *_, **__: NET)
+    monkeypatch.setattr(secured_makers, "GanConfig", lambda *_: GanConfig(16, latent=8, mapping=1, channels=4, most=8))
+    monkeypatch.setattr(secured_makers, "UNetConfig", lambda *_, **__: NET)
     monkeypatch.setattr(recipe, "LOOKED", 4)
 
 
