@@ -212,7 +212,7 @@ def make_agreement(
         made = Agreement(scheme_id, algorithm, chosen, allowed, parties, read_public(holder), daily_answers, fewer)
         write_whole(file, made.to_json())
         line(f"{file}: {made.digest}")
-        line(_chance_words(made, entries))
+        line(chance_words(made, entries))
 
 
 @catalogues.command()
@@ -241,7 +241,7 @@ def encrypt(
             if name in known:
                 continue
             try:
-                entries.append((name, _code(path, agreed.algorithm).bits))
+                entries.append((name, picture_code(path, agreed.algorithm).bits))
             except BadInput as problem:
                 err.print(str(problem), style="red", markup=False, highlight=False, soft_wrap=True)
                 failed = True
@@ -250,12 +250,12 @@ def encrypt(
                 registry.append(entries, holder)
         elif entries:
             joint = read_keys(_needed(keys, "--keys"), agreed)
-            with _engine(agreed) as running:
+            with engine_for(agreed) as running:
                 registry.append(entries, holder, joint, running)
         size = registry.manifest.entries
         done = "shared out" if agreed.mode is Mode.SHARES else "encrypted"
         line(f"{catalogue}: {len(entries)} entries {done}, {size} in all, state {registry.manifest.sequence}.")
-        line(_chance_words(agreed, size))
+        line(chance_words(agreed, size))
     if failed:
         raise typer.Exit(BAD_INPUT)
 
@@ -299,7 +299,7 @@ def compact(
             registry.compact(code_of, holder)
         else:
             registry, joint = Registry(catalogue, agreed), read_keys(_needed(keys, "--keys"), agreed)
-            with _engine(agreed) as running:
+            with engine_for(agreed) as running:
                 registry.compact(code_of, holder, joint, running)
         manifest = registry.manifest
         line(f"{catalogue}: {manifest.entries} entries in {len(manifest.blocks)} blocks, state {manifest.sequence}.")
@@ -320,7 +320,7 @@ def rotate(
     with problems_as_sentences():
         old, agreed = Registry(catalogue, read_agreement(old_agreement)), read_agreement(agreement)
         holder, joint = read_identity(identity, passphrase), read_keys(_needed(keys, "--keys"), agreed)
-        with _engine(agreed) as running:
+        with engine_for(agreed) as running:
             new = rotate_keys(
                 old,
                 into,
@@ -389,7 +389,7 @@ def ask(
         agreed = read_agreement(agreement)
         passphrase = ask_passphrase(passphrase)
         client = read_identity(identity, passphrase)
-        code = _code(picture, agreed.algorithm)
+        code = picture_code(picture, agreed.algorithm)
         watched = (Vault(identity / "vault", passphrase), credential) if credential else None
         if agreed.mode is Mode.SHARES:
             index: PrivateIndex = SharedIndex(remote_shareholders(agreed, client, server))
@@ -432,7 +432,7 @@ def ask(
             line(f"block {block}, slot {slot}")
         if answer.commitments:
             line(f"Computed from the shares that the holder signed: {', '.join(answer.commitments)}.")
-        line(_chance_words(agreed, answer.entries))
+        line(chance_words(agreed, answer.entries))
     if not answer.matches:
         raise typer.Exit(NOT_FOUND)
 
@@ -448,12 +448,12 @@ def _answer(
 
 def _code_of(pictures: Path, agreement: Agreement) -> Callable[[str], bytes]:
     def find(name: str) -> bytes:
-        return _code(pictures / name, agreement.algorithm).bits
+        return picture_code(pictures / name, agreement.algorithm).bits
 
     return find
 
 
-def _code(path: Path, algorithm: str) -> HashCode:
+def picture_code(path: Path, algorithm: str) -> HashCode:
     """Return a picture's code.
 
     Raises:
@@ -479,7 +479,7 @@ def _expected(agreement: Agreement, entries: int) -> dict[str, float]:
     return {"measured": entries * rate.measured, "upper_bound": entries * rate.upper_bound}
 
 
-def _chance_words(agreement: Agreement, entries: int) -> str:
+def chance_words(agreement: Agreement, entries: int) -> str:
     expected = _expected(agreement, entries)
     words = (
         f"At {entries:,} entries and {agreement.tau} of {agreement.code_length} bits, {expected['measured']:.1e}"
@@ -503,7 +503,7 @@ def _needed(value: _T | None, option: str) -> _T:
     return value
 
 
-def _engine(agreement: Agreement) -> Engine:
+def engine_for(agreement: Agreement) -> Engine:
     limits = Limits(threads=_usable_cores())
     return Engine(agreement.scheme, len(agreement.sub_keys), agreement.digest, limits)
 

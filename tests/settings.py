@@ -23,6 +23,8 @@ EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
 STORAGES = {**STORAGES, "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}}
 # Static files are listed anew for every client, and only the tests of a whole site ask for them.
 SERVESTATIC_USE_STATIC_ROOT = False
+# Parameters that take milliseconds and protect nothing.
+PRIVATE_SCHEME = "toy-bgv-v1-{bits}"
 CHECKS_PER_HOUR_VISITOR = CHECKS_PER_HOUR_USER = 100_000
 Q_CLUSTER = {**Q_CLUSTER, "workers": 1}
 MEDIA_ROOT = Path(os.environ["PROVENANCE_HOME"]) / "media"

@@ -38,6 +38,8 @@ def body_limit(path: str) -> int:
         return settings.UPLOAD_MAX_BYTES + _FORM_BYTES
     if path.startswith(("/catalogues/", "/api/v1/catalogues/")):
         return max(settings.IMPORT_MAX_BYTES, settings.UPLOAD_MAX_BYTES) + 16 * _MIB
+    if path.startswith("/api/v1/private-catalogues/"):
+        return settings.PRIVATE_BLOCK_MAX_BYTES if "/blocks/" in path else 64 * _MIB
     if path.startswith(("/artworks/", "/api/v1/artworks")):
         return settings.SIGNATURE_MAX_BYTES + _FORM_BYTES
     return _ORDINARY_BYTES

@@ -38,6 +38,7 @@ class ErrorCode(StrEnum):
     CSV_UNREADABLE = "csv_unreadable"
     CSV_MISSING_FILE = "csv_missing_file"
     GENERATOR_UNAVAILABLE = "generator_unavailable"
+    PRIVATE_UNAVAILABLE = "private_unavailable"
     IDEMPOTENCY_BUSY = "idempotency_busy"
     IDEMPOTENCY_MISMATCH = "idempotency_mismatch"
     WORKER_LOST = "worker_lost"

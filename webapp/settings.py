@@ -85,6 +85,7 @@ INSTALLED_APPS = [
     "webapp.catalogues",
     "webapp.checks",
     "webapp.deephash",
+    "webapp.private",
     "webapp.reviews",
     "webapp.api",
     "webapp.pages",
@@ -245,6 +246,19 @@ WORKER_MEMORY_BYTES = env_int("WORKER_MEMORY_BYTES", 1536 * 1024**2, minimum=256
 # Of a registry with so many fingerprints each worker process keeps the codes in memory, as far as they fit.
 SEARCH_RESIDENT_ROWS = env_int("SEARCH_RESIDENT_ROWS", 50_000, minimum=0)
 SEARCH_MEMORY_BYTES = env_int("SEARCH_MEMORY_BYTES", 512 * 1024**2, minimum=0)
+# Private catalogues: where their keyholders on this machine are met, and how much of them there may be.
+PRIVATE_LOOKUP = env_bool("PRIVATE_LOOKUP", True)
+PRIVATE_DIR = DATA_DIR / "private"
+# Of this many bits of a code; those that begin with "toy" are for tests and protect nothing.
+PRIVATE_SCHEME = "bgv-v1-{bits}"
+# Of one person or organisation about one catalogue in 24 hours. About 106 answers are enough to find an entry's hash
+# out bit by bit; keep this far below.
+PRIVATE_QUESTIONS_PER_DAY = env_int("PRIVATE_QUESTIONS_PER_DAY", 20, minimum=1, maximum=50)
+PRIVATE_MAX_CATALOGUES = env_int("PRIVATE_MAX_CATALOGUES", 5, minimum=1)
+# The largest block of any scheme has 1.7 GB.
+PRIVATE_BLOCK_MAX_BYTES = 2 * 1024**3
+# Of the content of one catalogue. Each block is compared in turn, by the site and by every keyholder.
+PRIVATE_MAX_BYTES = env_int("PRIVATE_MAX_BYTES", 8 * 1024**3, minimum=1024)
 # A picture's bytes may fill a request, and an archive's too; the views hold each to its own limit.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1024**2
 DATA_UPLOAD_MAX_NUMBER_FILES = max(CHECK_MAX_FILES, IMPORT_MAX_FILES) + 2
@@ -328,6 +342,7 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
         {"name": "Checks", "description": "Send a picture, watch, read the verdict, fetch the receipt."},
         {"name": "Catalogues", "description": "What your organisation has registered."},
         {"name": "Imports", "description": "What became of the pictures that you added."},
+        {"name": "Private catalogues", "description": "Catalogues whose hashes nobody can read, and asking them."},
         {"name": "Artworks", "description": "Pictures generated from two keys, and proofs of ownership."},
         {"name": "Key", "description": "What your key may do."},
     ],
@@ -342,6 +357,8 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
         "EvidenceKind": "webapp.checks.models.EvidenceKind",
         "Outcome": "webapp.checks.models.Outcome",
         "Visibility": "webapp.registry.models.Visibility",
+        "PrivatePolicy": "webapp.api.private.POLICIES",
+        "PrivateContentState": "webapp.api.private.CONTENT_STATES",
         "ArtworkMode": "webapp.artworks.models.Mode",
     },
     "COMPONENT_SPLIT_REQUEST": True,

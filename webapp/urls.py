@@ -11,6 +11,7 @@ urlpatterns = [
     path("artworks/", include("webapp.artworks.urls")),
     path("catalogues/", include("webapp.catalogues.urls")),
     path("catalogues/", include("webapp.deephash.urls")),
+    path("catalogues/", include("webapp.private.urls")),
     path("works/", include("webapp.registry.urls")),
     path("api/", include("webapp.api.urls")),
     path("reviews/", include("webapp.reviews.urls")),

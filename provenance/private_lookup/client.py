@@ -8,6 +8,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from enum import StrEnum
 from functools import cache, partial
 from typing import Protocol
 
@@ -48,6 +50,35 @@ class AnsweringKeyholder(Protocol):
 
 # What evaluates: the signed question and the joint seed go in, one ciphertext for each block comes out.
 Evaluator = Callable[[bytes, bytes], Sequence[bytes]]
+
+
+class Step(StrEnum):
+    """How far a question is."""
+
+    AGREE = "agree"
+    EVALUATE = "evaluate"
+    ANSWER = "answer"
+
+
+# Told each step before it begins; what it raises ends the question.
+Report = Callable[[Step], None]
+
+
+@dataclass(frozen=True)
+class Asking:
+    """A question on its way.
+
+    Attributes:
+        id: of the question.
+        policy: what is asked.
+        question: signed, for the evaluator and the keyholders.
+        reply: opens the answer.
+    """
+
+    id: str
+    policy: Policy
+    question: bytes
+    reply: X25519PrivateKey
 
 
 # A keyholder and who it is.
@@ -105,6 +136,7 @@ class Client:
         registry: Registry,
         evaluator: Evaluator,
         keyholders: Sequence[AnsweringKeyholder | None],
+        report: Report = lambda _step: None,
     ) -> Answer:
         """Ask one question.
 
@@ -112,6 +144,7 @@ class Client:
             registry: the catalogue's present state; its manifest is enough.
             keyholders: all of them, in the agreement's order; None for one that is known to be away. Where not all are
                 needed, the first that are there are asked; when one goes away, the question is asked anew of others.
+            report: told each step before it begins; what it raises ends the question.
 
         Raises:
             BadInput: something that came is not what it should be.
@@ -124,22 +157,18 @@ class Client:
             return Answer(policy, False, (), 0, 0.0, time.perf_counter() - began, 0, 0, manifest.id)
         there = _there(self.agreement, keyholders)
         while True:
+            asking = self.prepare(query, policy, manifest)
             try:
-                return self._ask(query, policy, manifest, evaluator, there[: self.agreement.quorum], began)
+                answers = _relay(self.agreement, asking.question, asking.id, evaluator, there, report)
             except _Away as away:
                 there = [one for one in there if one[0] != away.party]
                 if len(there) < self.agreement.quorum:
                     raise
+            else:
+                return self.read(asking, manifest, answers, time.perf_counter() - began)
 
-    def _ask(
-        self,
-        query: Query,
-        policy: Policy,
-        manifest: Manifest,
-        evaluator: Evaluator,
-        present: Sequence[_Present],
-        began: float,
-    ) -> Answer:
+    def prepare(self, query: Query, policy: Policy, manifest: Manifest) -> Asking:
+        """Write the signed question about a catalogue's state, for :func:`relay` to pass on, here or elsewhere."""
         reply = X25519PrivateKey.generate()
         question = write_question(
             self.identity,
@@ -150,23 +179,31 @@ class Client:
             query=query.ciphertext(manifest.group),
         )
         asked = read_question(question, self.agreement, {self.identity.name: self.identity.public}).id
-        seed, reveals = _agree_on_seed(self.agreement, question, asked, present)
-        with ThreadPoolExecutor(1) as pool:
-            evaluation = pool.submit(evaluator, question, seed)
-            checks = _each(present, lambda keyholder: keyholder.check(reveals))
-            outputs = evaluation.result()
-        answers = _each(present, lambda keyholder: keyholder.answer(checks, outputs))
-        opened = {
-            message.sender: [unseal(reply, box, bytes.fromhex(asked)) for box in message.parts]
-            for message in _in_order(self.agreement, "answer", asked, present, answers)
-        }
-        used = used_by(self.agreement.sub_keys, list(opened))
+        return Asking(asked, policy, question, reply)
+
+    def read(self, asking: Asking, manifest: Manifest, answers: Sequence[bytes], seconds: float = 0.0) -> Answer:
+        """Open what the keyholders answered, which nobody else can.
+
+        Args:
+            seconds: that it took, for the answer to say.
+
+        Raises:
+            BadInput: it is not what it should be.
+        """
+        agreement, policy = self.agreement, asking.policy
+        opened = {}
+        for data in answers:
+            message = read_signed(data, "answer", agreement.digest, agreement.by_name)
+            if message.fields.get("request") != asking.id:
+                raise BadInput(f"{message.sender} answers another request.")
+            opened[message.sender] = [unseal(asking.reply, box, bytes.fromhex(asking.id)) for box in message.parts]
+        used = used_by(agreement.sub_keys, list(opened))
         expected = 1 if policy is Policy.BIT else len(manifest.blocks)
         values = [self._engine.fuse(parts) for parts in arranged(used, opened, expected)]
         places = []
         if policy is Policy.WHO:
             for number, (block, found) in enumerate(zip(manifest.blocks, values, strict=True)):
-                alive = block.slots(self.agreement.scheme.ring, alive=True)
+                alive = block.slots(agreement.scheme.ring, alive=True)
                 places += [(number, int(slot)) for slot in np.flatnonzero((found == 0) & alive)]
         matches = bool(places) if policy is Policy.WHO else bool(values[0][0])
         return Answer(
@@ -176,11 +213,53 @@ class Client:
             manifest.entries,
             # Several matches cancel each other in one of 65,537 questions.
             0.0 if policy is Policy.WHO or matches else 1 / 65537,
-            time.perf_counter() - began,
-            len(question) * (1 + len(present)),
+            seconds,
+            len(asking.question) * (1 + len(answers)),
             sum(len(answer) for answer in answers),
             manifest.id,
         )
+
+
+def relay(
+    agreement: Agreement,
+    question: bytes,
+    question_id: str,
+    evaluator: Evaluator,
+    keyholders: Sequence[AnsweringKeyholder | None],
+    report: Report = lambda _step: None,
+) -> list[bytes]:
+    """Take a signed question through all steps and return the keyholders' answers, sealed for whoever asked.
+
+    Whoever relays learns nothing of the answer: it is the evaluator's place, or a site's between client and keyholders.
+
+    Args:
+        question_id: what :func:`question.read_question` says.
+        keyholders, report: as :meth:`Client.ask`; a question that was begun cannot be taken to others.
+
+    Raises:
+        BadInput, Refused, KeyholderUnreachable: as :meth:`Client.ask`.
+    """
+    return _relay(agreement, question, question_id, evaluator, _there(agreement, keyholders), report)
+
+
+def _relay(
+    agreement: Agreement,
+    question: bytes,
+    question_id: str,
+    evaluator: Evaluator,
+    there: Sequence[_Present],
+    report: Report,
+) -> list[bytes]:
+    present = there[: agreement.quorum]
+    report(Step.AGREE)
+    seed, reveals = _agree_on_seed(agreement, question, question_id, present)
+    report(Step.EVALUATE)
+    with ThreadPoolExecutor(1) as pool:
+        evaluation = pool.submit(evaluator, question, seed)
+        checks = _each(present, lambda keyholder: keyholder.check(reveals))
+        outputs = evaluation.result()
+    report(Step.ANSWER)
+    return _each(present, lambda keyholder: keyholder.answer(checks, outputs))
 
 
 class EncryptedIndex:

@@ -136,6 +136,7 @@ class Engine:
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._stream: Any = None
+        self._killed = False
 
     def __enter__(self) -> Self:
         return self
@@ -152,6 +153,13 @@ class Engine:
         """End the process."""
         with self._lock:
             self._end()
+
+    def kill(self) -> None:
+        """End the process in the middle of what it does: whoever waits for it gets EngineFailed."""
+        process = self._process
+        self._killed = True
+        if process is not None:
+            process.kill()
 
     def share_keys(self, seed: bytes | None) -> tuple[bytes, bytes]:
         """Return a new share: secret and public.
@@ -332,6 +340,8 @@ class Engine:
         """
         with self._lock:
             for _attempt in range(2):
+                if self._killed:
+                    raise EngineFailed("The engine was ended.")
                 try:
                     if self._stream is None:
                         self._begin()

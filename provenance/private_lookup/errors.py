@@ -31,6 +31,10 @@ class Refused(PrivateLookupError):
     """A party does not do what is asked, because it is not what was agreed."""
 
 
+class Forgotten(Refused):
+    """A party was started again in the middle of a request, which is to be begun anew."""
+
+
 class WrongPassphrase(PrivateLookupError):
     """A share cannot be opened with this passphrase, or its file was altered."""
 

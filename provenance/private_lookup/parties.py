@@ -31,7 +31,7 @@ from pathlib import Path
 from provenance.private_lookup import generation
 from provenance.private_lookup.agreement import Agreement
 from provenance.private_lookup.engine import Engine, JointKeys, Limits
-from provenance.private_lookup.errors import BadInput, Refused
+from provenance.private_lookup.errors import BadInput, Forgotten, Refused
 from provenance.private_lookup.identity import Message, read_signed, seal, sign, write_whole
 from provenance.private_lookup.joint_keys import keys_digest, read_keys
 from provenance.private_lookup.member import Member
@@ -261,7 +261,7 @@ class Keyholder(Member):
             raise BadInput(f"Every {kind} must be about one request.")
         session = self._sessions.get(requests.pop())
         if session is None:
-            raise Refused("This request is not known here, or no longer. Begin it anew.")
+            raise Forgotten("This request is not known here, or no longer. Begin it anew.")
         if session.commitments and set(session.commitments) != set(said):
             raise self._refuse(session, "other keyholders take part than began")
         return session, said

@@ -242,6 +242,23 @@ class Registry:
             raise BadInput(f"The catalogue has no entry {sorted(left)[0]}.")
         return self._publish(blocks, self.manifest.group, holder, [])
 
+    def restore(self, names: Iterable[str], holder: Identity) -> Manifest:
+        """Take back that entries were deleted; those that were compacted away must be appended anew.
+
+        Raises:
+            BadInput: one of them is not there, or is not deleted.
+        """
+        left = set(names)
+        blocks = []
+        for block in self.manifest.blocks:
+            ids = self.ids(block)
+            back = {slot for slot in block.deleted if ids[slot] in left}
+            left -= {ids[slot] for slot in back}
+            blocks.append(replace(block, deleted=tuple(slot for slot in block.deleted if slot not in back)))
+        if left:
+            raise BadInput(f"The catalogue has no deleted entry {sorted(left)[0]}.")
+        return self._publish(blocks, self.manifest.group, holder, [])
+
     def compact(self, code_of: Callable[[str], bytes], holder: Identity, keys: JointKeys, engine: Engine) -> Manifest:
         """Encrypt anew what is left of blocks with deleted entries, and remove their files.
 

@@ -38,7 +38,8 @@ class Site:
             port = trial.getsockname()[1]
         # The tests' own settings are not the site's.
         environment = {key: value for key, value in os.environ.items() if not key.startswith("DJANGO")}
-        environment |= {"PROVENANCE_HOME": str(home), "SITE_PORT": str(port), "WORKERS": "1", "OMP_NUM_THREADS": "1"}
+        environment |= {"DJANGO_SETTINGS_MODULE": "tests.e2e.settings", "PROVENANCE_HOME": str(home)}
+        environment |= {"SITE_PORT": str(port), "WORKERS": "1", "OMP_NUM_THREADS": "1"}
         self.process = subprocess.Popen(
             [sys.executable, "-m", "webapp.embedded", "up"],
             cwd=ROOT,

@@ -26,6 +26,7 @@ from webapp.checks.selectors import evidence_of, is_answered
 from webapp.checks.services import check_delete, check_submit
 from webapp.errors import ErrorCode, ProductError
 from webapp.jobs.services import job_cancel
+from webapp.private.examiners import MOST_ASKED
 
 # In this many seconds a check that is under way may have moved on.
 POLL_SECONDS = 1
@@ -124,7 +125,24 @@ class CheckSerializer(CheckSummarySerializer):
         return [EvidenceSerializer(item).data for item in found]
 
 
-class SubmissionSerializer(serializers.Serializer[Any]):
+class OptionsSerializer(serializers.Serializer[Any]):
+    """What else a check may do."""
+
+    private_catalogues = serializers.ListField(
+        child=serializers.UUIDField(),
+        required=False,
+        max_length=MOST_ASKED,
+        help_text=(
+            "Ids of private catalogues to ask too. This site asks for you: it learns the answer, and so does whoever"
+            " has the check's link. Nothing verifies such an answer, and your organisation has a few a day."
+        ),
+    )
+    private_which = serializers.BooleanField(
+        required=False, default=False, help_text="After a match ask which entry it is; it counts as one more."
+    )
+
+
+class SubmissionSerializer(OptionsSerializer):
     """A picture to check."""
 
     file = serializers.FileField(help_text="JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF or HEIC. One file.")
@@ -168,7 +186,9 @@ class Checks(ApiView):
         refusals={
             400: (ErrorCode.FILE_MISSING, ErrorCode.FILE_EMPTY, ErrorCode.TOO_MANY_FILES, ErrorCode.INVALID),
             413: (ErrorCode.FILE_TOO_LARGE, ErrorCode.TOO_MANY_FILES),
+            409: (ErrorCode.CONFLICT,),
             415: (ErrorCode.PICTURE_UNREADABLE, ErrorCode.UNSUPPORTED_MEDIA_TYPE),
+            503: (ErrorCode.PRIVATE_UNAVAILABLE,),
         },
         headers=("Location",),
     )
@@ -186,8 +206,12 @@ class Checks(ApiView):
                 ErrorCode.TOO_MANY_FILES,
                 _("%(count)d files came. Send one picture with each request.") % {"count": len(files)},
             )
+        options = OptionsSerializer(data=request.data)
+        options.is_valid(raise_exception=True)
         self.use_allowance(throttling.count_check(key))
-        (check,) = check_submit(files=files, organisation=key.organisation, api_key=key)
+        (check,) = check_submit(
+            files=files, organisation=key.organisation, api_key=key, wanted=options.validated_data
+        )
         return Response(
             _shown(check, request), status=202, headers={"Location": address(request, "api:check", check.pk)}
         )

@@ -40,6 +40,7 @@ _CHECK_STEPS = {
     "fingerprints": "Taking fingerprints",
     "candidates": "Searching for look-alikes",
     "verification": "Comparing side by side",
+    "private": "Asking private catalogues",
     "origin": "Asking whether AI made it",
     "verdict": "Weighing the evidence",
 }
@@ -126,7 +127,7 @@ _EXPLANATION = (
     "This picture shows the work “Harbour at dawn” (registered by The Archive): laid over each other they agree, and"
     " 83% of the registered picture is in it."
 )
-_ALGORITHMS = {"file": "sha256", "fingerprint pdq": "pdq-v1", "verification": "verify-v2", "verdict": "verdict-v1"}
+_ALGORITHMS = {"file": "sha256", "fingerprint pdq": "pdq-v1", "verification": "verify-v2", "verdict": "verdict-v2"}
 
 
 def _file(check: dict[str, Any]) -> dict[str, Any]:
@@ -208,7 +209,10 @@ RECEIPT_SCHEMA: dict[str, Any] = {
             },
             "required": ["sha256", "pixel_sha256", "byte_size", "media_type", "width", "height"],
         },
-        "verdict": {"type": "string", "enum": ["registered", "probably_registered", "not_found", "cannot_tell"]},
+        "verdict": {
+            "type": "string",
+            "enum": ["registered", "probably_registered", "private_match", "not_found", "cannot_tell"],
+        },
         "verdict_words": {"type": "string"},
         "explanation": {"type": "string"},
         "registry_size": {"type": "integer"},
@@ -513,4 +517,55 @@ RECORD = OpenApiExample(
     },
     description="Shortened: a recipe has more fields, and there is a code for each place.",
     status_codes=["200"],
+)
+
+PRIVATE_CATALOGUE = OpenApiExample(
+    "Private catalogue",
+    {
+        "id": _CATALOGUE,
+        "name": "Not published yet",
+        "holder": "The Archive",
+        "algorithm": "pdq-v1",
+        "bits": 256,
+        "tau": 32,
+        "policies": ["bit"],
+        "entries": 1200,
+        "state": 3,
+        "agreement": _SHA256,
+        "expected_false": {"measured": 0.0, "upper_bound": 0.000215},
+        "questions_left": 20,
+        "links": {
+            "self": f"{_SITE}/api/v1/private-catalogues/{_CATALOGUE}",
+            "kit": f"{_SITE}/api/v1/private-catalogues/{_CATALOGUE}/kit",
+            "questions": f"{_SITE}/api/v1/private-catalogues/{_CATALOGUE}/questions",
+        },
+    },
+    status_codes=["200"],
+)
+PRIVATE_CATALOGUES = _page("/private-catalogues", PRIVATE_CATALOGUE.value)
+PRIVATE_BLOCK = OpenApiExample("Block", {"sha256": _SHA256, "byte_size": 1610622976}, status_codes=["200"])
+PRIVATE_CONTENT = OpenApiExample("Checking", {"state": "checking", "catalogue": _CATALOGUE}, status_codes=["202"])
+PRIVATE_QUESTION = OpenApiExample(
+    "Question",
+    {
+        "id": _PROOF,
+        "state": "running",
+        "policy": "bit",
+        "created_at": "2026-11-23T10:00:00.000000Z",
+        "finished_at": None,
+        "progress": _progress(
+            {"ask": "Asking the private catalogue"}, now=0, percent=50, note="comparing with every encrypted entry"
+        ),
+        "entries": 0,
+        "seconds": 0.0,
+        "sent_bytes": 0,
+        "answer_bytes": 0,
+        "error": None,
+        "links": {
+            "self": f"{_SITE}/api/v1/private-questions/{_PROOF}",
+            "answer": f"{_SITE}/api/v1/private-questions/{_PROOF}/answer",
+            "catalogue": f"{_SITE}/api/v1/private-catalogues/{_CATALOGUE}",
+        },
+    },
+    status_codes=["200", "202"],
 )

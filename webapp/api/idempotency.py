@@ -89,6 +89,8 @@ def digest_of(request: Request) -> str:
             fields += [
                 (name, upload.name, _sha256_of_file(upload)) for name in sorted(files) for upload in files.getlist(name)
             ]
+        elif isinstance(fields, bytes):
+            fields = sha256_of(fields)
     asked = json.dumps([request.method, request.get_full_path(), fields], sort_keys=True)
     return salted_hmac("webapp.api.idempotency", asked, algorithm="sha256").hexdigest()
 

@@ -20,6 +20,17 @@ from webapp.api.catalogues import CatalogueDetail, Catalogues, ItemDetail, Items
 from webapp.api.checks import CheckCancel, CheckDetail, CheckReceipt, Checks
 from webapp.api.imports import ImportDetail, ImportRows
 from webapp.api.me import Me
+from webapp.api.private import (
+    PrivateAnswer,
+    PrivateBlock,
+    PrivateCatalogueDetail,
+    PrivateCatalogues,
+    PrivateKit,
+    PrivateManifest,
+    PrivateQuestionCancel,
+    PrivateQuestionDetail,
+    PrivateQuestions,
+)
 from webapp.api.proofs import ProofDetail, ProofDifference, ProofPicture, Proofs
 
 
@@ -55,6 +66,15 @@ v1 = [
     path("items/<id:item_id>", ItemDetail.as_view(), name="item"),
     path("imports/<id:import_id>", ImportDetail.as_view(), name="import"),
     path("imports/<id:import_id>/rows", ImportRows.as_view(), name="import-rows"),
+    path("private-catalogues", PrivateCatalogues.as_view(), name="private-catalogues"),
+    path("private-catalogues/<id:private_id>", PrivateCatalogueDetail.as_view(), name="private-catalogue"),
+    path("private-catalogues/<id:private_id>/kit", PrivateKit.as_view(), name="private-kit"),
+    path("private-catalogues/<id:private_id>/blocks/<str:sha256>", PrivateBlock.as_view(), name="private-block"),
+    path("private-catalogues/<id:private_id>/manifest", PrivateManifest.as_view(), name="private-manifest"),
+    path("private-catalogues/<id:private_id>/questions", PrivateQuestions.as_view(), name="private-questions"),
+    path("private-questions/<id:question_id>", PrivateQuestionDetail.as_view(), name="private-question"),
+    path("private-questions/<id:question_id>/cancel", PrivateQuestionCancel.as_view(), name="private-question-cancel"),
+    path("private-questions/<id:question_id>/answer", PrivateAnswer.as_view(), name="private-answer"),
     path("artworks", Artworks.as_view(), name="artworks"),
     path("artworks/<id:artwork_id>", ArtworkDetail.as_view(), name="artwork"),
     path("artworks/<id:artwork_id>/restore", ArtworkRestore.as_view(), name="artwork-restore"),

@@ -59,6 +59,12 @@ def import_create(
         ProductError: there is nothing to import, it is too much, too many came in this hour, or the archive or the
             table cannot be read.
     """
+    if catalogue.is_private:
+        raise ProductError(
+            ErrorCode.CONFLICT,
+            _("This catalogue is private: it takes no pictures in clear. Its own page says how it is filled."),
+            status=409,
+        )
     if started_by is not None and api_key is None:
         require("import", f"user:{started_by.pk}", limit=settings.IMPORTS_PER_HOUR_USER, window=3600)
     _require_within_limits(archive, files)

@@ -30,6 +30,7 @@ class Catalogue(models.Model):
     visibility = models.CharField(
         _("who finds a copy sees"), max_length=12, choices=Visibility.choices, default=Visibility.PUBLIC
     )
+    is_private = models.BooleanField(default=False, help_text="Encrypted: it takes no pictures in clear.")
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     deleted_at = models.DateTimeField(null=True, blank=True)
     deletion = models.OneToOneField(

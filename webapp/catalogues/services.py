@@ -172,6 +172,10 @@ def items_move(
         ProductError: none of them is there, or the target is not one to move to.
     """
     target = _lock(target)
+    if target.is_private:
+        raise ProductError(
+            ErrorCode.CONFLICT, _("That catalogue is private: it takes no pictures in clear."), status=409
+        )
     if target.organisation_id != catalogue.organisation_id:
         raise ProductError(ErrorCode.INVALID, _("Pictures move within one organisation only."))
     chosen = list(_items(catalogue, item_ids).values_list("pk", "work_id"))

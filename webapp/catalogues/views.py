@@ -179,7 +179,7 @@ def items_change(request: HttpRequest, catalogue_id: uuid.UUID) -> HttpResponse:
 def item_edit(request: HttpRequest, item_id: uuid.UUID) -> HttpResponse:
     """Show a picture of a catalogue; let editors change what is said of it and where it is."""
     item, may_write = selectors.item_get(user=request.user, item_id=item_id)
-    catalogues = Catalogue.objects.live().filter(organisation=item.catalogue.organisation)
+    catalogues = Catalogue.objects.live().filter(organisation=item.catalogue.organisation, is_private=False)
     form = ItemForm(
         request.POST or None, instance=item.work, catalogues=catalogues, initial={"catalogue": item.catalogue}
     )
@@ -232,7 +232,8 @@ def deletion_undo(request: HttpRequest, deletion_id: uuid.UUID) -> HttpResponse:
 
 
 def _targets(catalogue: Catalogue) -> QuerySet[Catalogue]:
-    return Catalogue.objects.live().filter(organisation=catalogue.organisation_id).exclude(pk=catalogue.pk)
+    others = Catalogue.objects.live().filter(organisation=catalogue.organisation_id, is_private=False)
+    return others.exclude(pk=catalogue.pk)
 
 
 def _uuids(texts: Sequence[str]) -> list[uuid.UUID]:

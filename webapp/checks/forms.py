@@ -9,11 +9,12 @@ from django.utils.translation import gettext_lazy as _
 
 from webapp.accounts.models import Organisation
 from webapp.accounts.selectors import organisations_of
+from webapp.checks.extras import EXTRAS
 from webapp.checks.selectors import Viewer
 
 
 class CheckForm(forms.Form):
-    """Whose colleagues may see the uploaded pictures; asked only of people who have any."""
+    """Whose colleagues may see the uploaded pictures, asked only of people who have any, and what else is wanted."""
 
     organisation = forms.ModelChoiceField(
         queryset=Organisation.objects.none(),
@@ -30,7 +31,13 @@ class CheckForm(forms.Form):
             self.fields["organisation"].queryset = organisations  # type: ignore[attr-defined]
         else:
             del self.fields["organisation"]
+        for extra in EXTRAS:
+            self.fields.update(extra.fields(user))
 
     def chosen(self) -> Organisation | None:
         """Return the organisation of a valid form, if one was chosen."""
         return self.cleaned_data.get("organisation")
+
+    def wanted(self) -> dict[str, Any]:
+        """Return what else was chosen in a valid form."""
+        return {name: value for name, value in self.cleaned_data.items() if name != "organisation"}

@@ -15,6 +15,7 @@ class Verdict(models.TextChoices):
 
     REGISTERED = "registered", _("Registered")
     PROBABLY_REGISTERED = "probably_registered", _("Probably registered")
+    PRIVATE_MATCH = "private_match", _("A private catalogue reports a match")
     NOT_FOUND = "not_found", _("Not found here")
     CANNOT_TELL = "cannot_tell", _("Cannot tell")
 
@@ -73,6 +74,7 @@ class EvidenceKind(models.TextChoices):
     EXACT = "exact", _("Exact file")
     CANDIDATES = "candidates", _("Look-alikes")
     PAIR = "pair", _("Side-by-side verification")
+    PRIVATE = "private", _("Private catalogue")
     ORIGIN = "origin", _("Made by AI?")
     REVIEW = "review", _("Reviewers")
 

@@ -87,6 +87,7 @@ def receipt_bytes(check: Check) -> bytes:
 _VERDICT_WORDS = {
     Verdict.REGISTERED.value: "Registered",
     Verdict.PROBABLY_REGISTERED.value: "Probably registered",
+    Verdict.PRIVATE_MATCH.value: "A private catalogue reports a match",
     Verdict.NOT_FOUND.value: "Not found here",
     Verdict.CANNOT_TELL.value: "Cannot tell",
 }

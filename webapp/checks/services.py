@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -21,6 +21,7 @@ from webapp import files as store
 from webapp.accounts.models import ApiKey, Organisation, User
 from webapp.accounts.services import audit
 from webapp.checks.examiners import steps
+from webapp.checks.extras import EXTRAS
 from webapp.checks.models import Check
 from webapp.checks.storage import delete_files, sweep, upload_key
 from webapp.errors import ErrorCode, ProductError
@@ -44,6 +45,7 @@ def check_submit(
     organisation: Organisation | None = None,
     api_key: ApiKey | None = None,
     address: str = "",
+    wanted: Mapping[str, Any] | None = None,
 ) -> list[Check]:
     """Take pictures to be checked: all of them or, if one is refused, none.
 
@@ -54,6 +56,7 @@ def check_submit(
         api_key: the key that sent them; the API has counted its use, so that no limit is used up here.
         address: where an anonymous visitor comes from. Their hourly limit is counted by it, since whoever
             throws away the session's cookie is a new visitor.
+        wanted: what else is wanted of each check, for :data:`webapp.checks.extras.EXTRAS`.
 
     Raises:
         ProductError: no file, too many, one that is empty, too large or no picture (``fields["files"]`` has one
@@ -88,6 +91,9 @@ def check_submit(
                         written=written,
                     )
                 )
+            for check in checks:
+                for extra in EXTRAS:
+                    extra.take(check=check, wanted=wanted or {}, owner=owner, api_key=api_key)
             audit(
                 verb="check.submitted",
                 obj=checks[0],

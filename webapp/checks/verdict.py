@@ -5,8 +5,9 @@ The rules, strongest first. A candidate by itself is never a match, and a verdic
 1. The same file or the same pixels are registered: **Registered**.
 2. A pair was verified, or reviewers confirmed it: **Registered**.
 3. A pair agrees in part: **Probably registered**.
-4. A near candidate could not be verified, or the picture is too simple to fingerprint: **Cannot tell**.
-5. Otherwise: **Not found here**, which says nothing of any place but this registry.
+4. An encrypted catalogue reports a match, which nothing can verify: **A private catalogue reports a match**.
+5. A near candidate could not be verified, or the picture is too simple to fingerprint: **Cannot tell**.
+6. Otherwise: **Not found here**, which says nothing of any place but this registry.
 
 What reviewers decided on a pair stands above what the algorithms say of it; it never touches an exact match.
 """
@@ -24,7 +25,7 @@ from django.utils.translation import ngettext
 from webapp.checks.figures import work_named
 from webapp.checks.models import EvidenceKind, Outcome, Verdict
 
-VERSION = "verdict-v1"
+VERSION = "verdict-v2"
 
 
 class Finding(Protocol):
@@ -70,6 +71,10 @@ def fuse(evidence: Sequence[Finding], *, registry_size: int) -> Fused:
     partial = [item for item in standing if item.outcome == Outcome.LEANS]
     if partial:
         return Fused(Verdict.PROBABLY_REGISTERED, _partial_words(partial))
+
+    private = [item for item in evidence if item.kind == EvidenceKind.PRIVATE and item.outcome == Outcome.LEANS]
+    if private:
+        return Fused(Verdict.PRIVATE_MATCH, _private_words(private))
 
     undecided = sum(1 for item in standing if item.outcome == Outcome.NEUTRAL and item.data["near"])
     undecided += max(
@@ -127,6 +132,23 @@ def _partial_words(partial: Sequence[Finding]) -> str:
         "Part of this picture agrees with the work %(work)s, but less than we ask for to be sure. "
         "Look at the two side by side."
     ) % {"work": _named(best, len(partial) - 1)}
+
+
+def _private_words(private: Sequence[Finding]) -> str:
+    data = private[0].data
+    sentence = _(
+        "The private catalogue “%(name)s” of %(holder)s reports that something in it looks like this picture. It is "
+        "encrypted, so that nobody could lay the two over each other: this is a reason to ask its holder, and no "
+        "proof. By chance alone, %(expected)s of its %(entries)d entries would match another picture, measured; "
+        "%(bound)s at most (95%% bound)."
+    )
+    return sentence % {
+        "name": data["name"],
+        "holder": data["holder"],
+        "entries": data["entries"],
+        "expected": f"{data['expected_false']['measured']:.1e}" if data["expected_false"]["measured"] else _("none"),
+        "bound": f"{data['expected_false']['upper_bound']:.1e}",
+    }
 
 
 def _undecided_words(count: int) -> str:

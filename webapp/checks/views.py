@@ -79,7 +79,9 @@ def _new(request: HttpRequest) -> HttpResponse:
     if not form.is_valid():
         raise ProductError(
             ErrorCode.INVALID,
-            _("You are not in that organisation. Choose one of yours, or none."),
+            _("You are not in that organisation. Choose one of yours, or none.")
+            if "organisation" in form.errors
+            else _("One of the choices is not on offer (any more). Choose again."),
             fields={name: [str(error) for error in errors] for name, errors in form.errors.items()},
         )
     user = request.user
@@ -89,6 +91,7 @@ def _new(request: HttpRequest) -> HttpResponse:
         visitor_digest="" if user.is_authenticated else ensure_visitor(request.session),
         organisation=form.chosen(),
         address=client_address(request),
+        wanted=form.wanted(),
     )
     if len(checks) == 1:
         page = reverse("checks:detail", args=[checks[0].pk])

@@ -13,6 +13,8 @@ from types import FrameType
 
 from django.conf import settings
 
+from provenance.private_lookup import engine_setup
+from provenance.private_lookup.errors import EngineUnavailable
 from webapp.embedded import postgres
 from webapp.embedded.addresses import answers_well, free_port, url_of
 from webapp.embedded.children import Child, end_orphans
@@ -20,6 +22,7 @@ from webapp.embedded.console import say
 from webapp.embedded.lock import LauncherLock
 from webapp.embedded.waiting import within
 from webapp.env import env_int, env_str, env_url
+from webapp.private.meeting import KEYHOLDERS
 
 _READY_SECONDS = 120
 _FAILURES_BEFORE_READY = 3
@@ -112,6 +115,7 @@ class Launcher:
             raise LaunchError("The site could not be prepared; the reason is above.")
         lock.tell(url)
         manage = [sys.executable, str(settings.BASE_DIR / "manage.py")]
+        self._start_keyholders()
         self._start_child("worker", [*manage, "worker"], grace=_WORKER_GRACE)
         self._start_child("web", web_command(host, port), grace=_WEB_GRACE)
         self._wait_until_ready(host, port)
@@ -130,6 +134,19 @@ class Launcher:
             say(reason)
         say(f"PostgreSQL is up ({time.monotonic() - began:.1f} s).")
         self._check_stopped()
+
+    def _start_keyholders(self) -> None:
+        """Start the demonstration's keyholders, each with a folder of its own, where private catalogues can be had."""
+        if not settings.PRIVATE_LOOKUP:
+            return
+        try:
+            engine_setup.find()
+        except EngineUnavailable as problem:
+            say(f"Private catalogues are off: {problem}")
+            return
+        for name in KEYHOLDERS:
+            command = [sys.executable, "-m", "webapp.embedded.keyholder", name, str(settings.PRIVATE_DIR)]
+            self._start_child(name, command, grace=_WEB_GRACE)
 
     def _start_child(self, name: str, command: list[str], *, grace: float) -> Child:
         child = Child(name, command, data_dir=self.data_dir, environment=self._environment, grace=grace)

@@ -204,6 +204,10 @@ def _verdicts() -> list[tuple[str, str, str]]:
         Verdict.PROBABLY_REGISTERED: _(
             "Verification found a common part, with less agreement than a sure match needs. Look at the pair yourself."
         ),
+        Verdict.PRIVATE_MATCH: _(
+            "Nothing in clear matched, and an encrypted catalogue that you asked reports a match. Nobody could compare "
+            "the pictures: ask its holder."
+        ),
         Verdict.NOT_FOUND: _(
             "Nothing in this registry matched. The picture may be registered elsewhere, or altered beyond what we find."
         ),

@@ -132,4 +132,6 @@ def check(method: str, path: str, response: HttpResponse) -> None:
         assert response.content == b"", f"{where}: a body that is not declared"
         return
     assert response["Content-Type"] in content, f"{where}: {response['Content-Type']}"
-    assert errors_of(content[response["Content-Type"]]["schema"], response.json()) == [], where
+    schema = content[response["Content-Type"]]["schema"]
+    if schema.get("format") != "binary":
+        assert errors_of(schema, response.json()) == [], where

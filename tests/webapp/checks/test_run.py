@@ -57,7 +57,7 @@ def test_it_works(register: Register, check_now: Submit) -> None:
         "fingerprint pdq": "pdq-v1",
         "fingerprint phash": "phash-v1",
         "verification": "verify-v2",
-        "verdict": "verdict-v1",
+        "verdict": "verdict-v2",
     }
     assert expected.items() <= check.algorithms.items(), "later apps may add theirs"
     (pair,) = evidence(check, "pair")
