@@ -200,14 +200,20 @@ def measure(bench: Bench) -> dict[str, int]:
         check()
         bench.timed(f"expand {kind}", partial(engine.expand, keys, query, group))
         evaluate(circuit=bit)
-        for threads in (2, 1):
-            engine.use_threads(threads)
-            made = bench.timed(f"evaluate {kind} {threads}", partial(evaluate, circuit=bit))
+        made = bench.timed(f"evaluate {kind} 1", partial(evaluate, circuit=bit))
         if not QUICK:
             evaluate(circuit=who)
             bench.timed(f"who {kind}", partial(evaluate, circuit=who))
             bench.timed(f"check block {kind}", check)
             bench.timed(f"check query {kind}", partial(engine.check_query, keys, query, b"seed", group))
+        if not QUICK or group == GROUPED:
+            engine.use_threads(2)
+            check()
+            bench.timed(f"expand {kind} 2", partial(engine.expand, keys, query, group))
+            evaluate(circuit=bit)
+            bench.timed(f"evaluate {kind} 2", partial(evaluate, circuit=bit))
+            engine.use_threads(1)
+            engine.status()
         sizes |= {f"block {kind}": size, f"query {kind}": len(query)}
     shares = bench.timed("shares", partial(bench.shares, made, "bit"))
     return {**sizes, "share": len(shares[0])}
@@ -241,11 +247,10 @@ def totals(bench: Bench, sizes: Sequence[int]) -> dict[tuple[int, int], Spent]:
                 output = workers.engine.add(workers.evaluate_blocks(job, tasks))
                 bench.engine.fuse(bench.shares(output, "bit", workers.engine))
 
-            # The largest of a kind first, once unmeasured: keys and blocks are read and numbers are encoded.
-            for size in sorted(sizes, reverse=True):
+            for size in sizes:
                 group, tasks = catalogue(bench, size)
-                if group not in {bench.scheme.group_for(other) for other in sizes if other > size}:
-                    answer(packed(random_codes(1, 1)), group, tasks)
+                # Unmeasured: keys and blocks are read and numbers are encoded.
+                answer(packed(random_codes(1, 1)), group, tasks)
                 code = packed(random_codes(1, size))
                 _made, found[size, cores] = timed(partial(answer, code, group, tasks), workers.process_ids)
     return found
@@ -298,7 +303,7 @@ def main() -> None:
         peak = bench.engine.status()["peak_bytes"]
     queries = 2 * TOY_QUERIES + len(_KINDS) * FULL_QUERIES
     run = Run(FULL, TOY, TAU, load, queries, queries - right, bench.spent, sizes, whole, nodes, peak)
-    marginal, total = run.marginal(2), whole[SIZES[-1], 2].seconds
+    marginal, total = run.marginal(1 if QUICK else 2), whole[SIZES[-1], 2].seconds
     figures = {
         "entries": SIZES[-1],
         "tau": TAU,

@@ -39,11 +39,11 @@ class _Body(nn.Module):
         return functional.pixel_shuffle(last, 2)
 
 
-def visibility(pixels: Tensor) -> Tensor:
-    """Return how much change a place hides, ``[B,1,H,W]`` with a mean square of 1, for pixels ``[B,3,H,W]`` in 0..1.
+def masking(pixels: Tensor) -> Tensor:
+    """Return how much change a place hides, ``[B,1,H,W]``, about .11 to .7, for pixels ``[B,3,H,W]`` in 0..1.
 
-    Texture masks: the local deviation of the luma, in a window of nine pixels, to the power of .5 (a just-noticeable
-    difference as in Chou and Li, IEEE TCSVT 1995, without its dependence on luminance), from a quarter to four times.
+    Texture masks: the square root of the luma's local deviation, in a window of nine pixels (a just-noticeable
+    difference as in Chou and Li, IEEE TCSVT 1995, without its dependence on luminance).
     """
     weights = torch.tensor(_LUMA, dtype=pixels.dtype, device=pixels.device).view(1, 3, 1, 1)
     luma = (pixels * weights).sum(1, keepdim=True)
@@ -51,9 +51,14 @@ def visibility(pixels: Tensor) -> Tensor:
     mean = functional.avg_pool2d(padded, 9, 1)
     square = functional.avg_pool2d(padded * padded, 9, 1)
     deviation = (square - mean * mean).clamp_min(0).sqrt()
-    hidden = (deviation + 0.012).sqrt()
-    hidden = hidden / hidden.mean((2, 3), keepdim=True)
-    hidden = hidden.clamp(0.25, 4)
+    return (deviation + 0.012).sqrt()
+
+
+def visibility(pixels: Tensor) -> Tensor:
+    """Return how a change is spread over the places of a picture, ``[B,1,H,W]`` with a mean square of 1: by
+    :func:`masking`, within a quarter and four times of its mean."""
+    hidden = masking(pixels)
+    hidden = (hidden / hidden.mean((2, 3), keepdim=True)).clamp(0.25, 4)
     return hidden / hidden.square().mean((2, 3), keepdim=True).sqrt()
 
 

@@ -7,32 +7,35 @@ computes it; parties that check each other rely on that. Everything is decrypted
 
 from __future__ import annotations
 
-import ctypes
-import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import repeat
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import openfhe
 
-_MODULUS = 65537
+from provenance.private_lookup.bgv_base import (
+    MODULUS,
+    KeyShares,
+    Malformed,
+    Numbers,
+    any_numbers,
+    centred,
+    non_zero,
+    read,
+    to_bytes,
+)
+
 # Shares that are drowned in noise need three primes to be left (OpenFHE, rns-multiparty.cpp).
 _PRIMES_TO_DECRYPT = 3
 _WORD = 8
 # Parameters are serialised with every ciphertext; less than one prime's numbers at full parameters.
 _MOST_AROUND_NUMBERS = 1 << 15
-_Numbers = npt.NDArray[np.int64]
 
 
-class Malformed(ValueError):
-    """Bytes that are no object of this kind, these parameters and these keys."""
-
-
-class Bgv:
-    """A context for one scheme and one set of joint keys.
+class Bgv(KeyShares):
+    """A context for one scheme and one set of joint keys, whose shares :class:`KeyShares` makes.
 
     Args:
         settings: the fields of ``scheme.Scheme`` with ``subring``, ``trace`` and ``expansion``, and ``parties``, the
@@ -43,109 +46,14 @@ class Bgv:
     """
 
     def __init__(self, settings: dict[str, Any]) -> None:
-        self.ring: int = settings["ring"]
+        super().__init__(settings)
         self.depth: int = settings["depth"]
         self.length: int = settings["code_length"]
         self.subring: int = settings["subring"]
-        self.tag: str = settings["tag"]
         self._trace: list[int] = settings["trace"]
         self._expansion: list[int] = settings["expansion"]
-        # Every serialised object names its parameters, whose tables this context has: without this they are computed
-        # anew for each, which takes three quarters of the time of reading a ciphertext.
-        openfhe.DisablePrecomputeCRTTablesAfterDeserializaton()
-        self.context = _context(settings)
-        if self.context.GetRingDimension() != self.ring:
-            raise RuntimeError(f"the library chose a ring of {self.context.GetRingDimension()}, not of {self.ring}")
         self._monomials = [self._monomial(step) for step in range(len(self._expansion))]
         self._constants: dict[tuple[int, int], Any] = {}
-
-    def use_threads(self, count: int) -> None:
-        """Keep so many processors busy from now on."""
-        # The library's own OpenMP; it is loaded already, and offers this to C alone.
-        (library,) = Path(openfhe.__file__).parent.glob("lib/libgomp*")
-        ctypes.CDLL(str(library)).omp_set_num_threads(count)
-
-    # Keys. Each party's share of a key is made from its share of the secret; the first party's shares fix what all have
-    # in common.
-
-    def share_keys(self, seed: bytes | None) -> list[bytes]:
-        """Return a new share: secret and public.
-
-        Args:
-            seed: a public key whose random polynomial all shares have in common; None for a key of its own.
-        """
-        if seed is None:
-            pair = self.context.KeyGen()
-        else:
-            # Fresh: the share alone, not added to those before it.
-            pair = self.context.MultipartyKeyGen(_read("PublicKey", seed), False, True)
-        return [_bytes(pair.secretKey), _bytes(pair.publicKey)]
-
-    def is_pair(self, secret: bytes, public: bytes) -> bool:
-        """Tell whether a share's secret part belongs to its public part: what one encrypts, the other decrypts."""
-        numbers = _any(secret[-32:] + public[-32:], self.ring)
-        sent = self.context.Encrypt(_read("PublicKey", public), self.slots(numbers))
-        plain = self.context.Decrypt(_read("PrivateKey", secret), sent)
-        plain.SetLength(self.ring)
-        return np.array_equal(np.array(plain.GetPackedValue(), np.int64) % _MODULUS, numbers)
-
-    def share_relin_first(self, secret: bytes, first: bytes | None) -> bytes:
-        """Return a party's first-round share of the relinearisation key.
-
-        Args:
-            first: the first party's; None for the first party itself.
-        """
-        key = _read("PrivateKey", secret)
-        if first is None:
-            return _bytes(self.context.KeySwitchGen(key, key))
-        return _bytes(self.context.MultiKeySwitchGen(key, key, _read("EvalKey", first)))
-
-    def share_automorphism(self, secret: bytes, index: int, first: bytes | None) -> bytes:
-        """Return a party's share of the key of one automorphism; ``first`` as for :meth:`share_relin_first`."""
-        key = _read("PrivateKey", secret)
-        if first is None:
-            made = self.context.EvalAutomorphismKeyGen(key, [index])
-        else:
-            given = _read("EvalKeyMap", first)
-            made = self.context.MultiEvalAutomorphismKeyGen(key, given, [index], self.tag)
-        return _bytes(made)
-
-    def share_relin(self, secret: bytes, joined: bytes) -> bytes:
-        """Return a party's second-round share of the relinearisation key, from the joined first-round shares."""
-        key, given = _read("PrivateKey", secret), _read("EvalKey", joined)
-        return _bytes(self.context.MultiMultEvalKey(key, given, self.tag))
-
-    def join(self, kind: str, shares: Sequence[bytes]) -> bytes:
-        """Return the joint key: ``public``, ``relin_first``, ``relin`` or ``automorphism``; the order counts."""
-        name, add = {
-            "public": ("PublicKey", self.context.MultiAddPubKeys),
-            "relin_first": ("EvalKey", self.context.MultiAddEvalKeys),
-            "relin": ("EvalKey", self.context.MultiAddEvalMultKeys),
-            "automorphism": ("EvalKeyMap", self.context.MultiAddEvalAutomorphismKeys),
-        }[kind]
-        joint = _read(name, shares[0])
-        for share in shares[1:]:
-            joint = add(joint, _read(name, share), self.tag)
-        return _bytes(joint)
-
-    def public_key(self, data: bytes) -> Any:
-        """Read the joint public key."""
-        key = _read("PublicKey", data)
-        if key.GetKeyTag() != self.tag or key.GetCryptoContext() != self.context:
-            raise Malformed("a public key of other parties or parameters")
-        return key
-
-    def insert_relin(self, data: bytes) -> None:
-        """Use this relinearisation key from now on."""
-        key = _read("EvalKey", data)
-        if key.GetKeyTag() != self.tag:
-            raise Malformed("a relinearisation key of other parties")
-        openfhe.ClearEvalMultKeys()
-        self.context.InsertEvalMultKey([key])
-
-    def automorphism_key(self, data: bytes) -> Any:
-        """Read the joint key of one automorphism."""
-        return _read("EvalKeyMap", data)
 
     # Codes to ciphertexts.
 
@@ -158,15 +66,14 @@ class Bgv:
         """
         if group > 1:
             signs = (2 * bits.astype(np.int64) - 1).reshape(-1, group)
-            return [
-                _bytes(self.context.Encrypt(public, self.slots(np.repeat(some, self.ring // group)))) for some in signs
-            ]
+            runs = [self.slots(np.repeat(some, self.ring // group)) for some in signs]
+            return [to_bytes(self.context.Encrypt(public, run)) for run in runs]
         stride = self.ring // self.subring
         # Trace and expansion multiply by the ring's dimension; it is taken out here.
-        scale = pow(self.ring, -1, _MODULUS)
+        scale = pow(self.ring, -1, MODULUS)
         coefficients = np.zeros(self.ring, np.int64)
         coefficients[: self.length * stride : stride] = (2 * bits.astype(np.int64) - 1) * scale
-        return [_bytes(self.context.Encrypt(public, self._coefficients(coefficients)))]
+        return [to_bytes(self.context.Encrypt(public, self._coefficients(coefficients)))]
 
     def encrypt_rows(
         self,
@@ -191,7 +98,7 @@ class Bgv:
             runs = np.zeros((group, self.ring // group), np.int64)
             runs[:, offset : offset + len(bits)] = columns
             made = self.context.Encrypt(public, self.slots(runs.ravel()))
-            yield _bytes(made if under is None else self.context.EvalAdd(made, under))
+            yield to_bytes(made if under is None else self.context.EvalAdd(made, under))
 
     def fresh(self, data: bytes) -> Any:
         """Read a ciphertext as encryption makes it.
@@ -265,20 +172,20 @@ class Bgv:
         total = self.drop(self._down(total, self.depth - used))
         self.context.RelinearizeInPlace(total)
         value = polynomial(total)
-        masks = _non_zero(seed + b"mask", self.ring) * alive
+        masks = non_zero(seed + b"mask", self.ring) * alive
         value = self._times(value, self.slots(masks, value.GetLevel()))
         if who:
-            dead = _non_zero(seed + b"dead", self.ring) * ~alive
+            dead = non_zero(seed + b"dead", self.ring) * ~alive
             value = self.context.EvalAdd(value, self.slots(dead, value.GetLevel()))
             value = self.drop(value)
-        return _bytes(value)
+        return to_bytes(value)
 
     def check(
         self,
         columns: Sequence[Any],
         used: npt.NDArray[np.bool_],
         seed: bytes,
-        differences: Callable[[Sequence[Any]], Iterable[tuple[Any, _Numbers]]] | None = None,
+        differences: Callable[[Sequence[Any]], Iterable[tuple[Any, Numbers]]] | None = None,
     ) -> bytes:
         """Return a ciphertext that decrypts to zeros if, and but for 1 in 65,537 a slot only if, all is well-formed.
 
@@ -294,7 +201,7 @@ class Bgv:
         total, expected = None, np.zeros(self.ring, np.int64)
         lowered = [self._down(column, start) for column in columns]
         for number, value in enumerate(lowered):
-            weights = _non_zero(seed + b"check" + number.to_bytes(2, "big"), self.ring)
+            weights = non_zero(seed + b"check" + number.to_bytes(2, "big"), self.ring)
             expected -= weights * used
             square = self._times(self.context.EvalMultNoRelin(value, value), self.slots(weights, start))
             if total is None:
@@ -304,16 +211,16 @@ class Bgv:
         self.context.RelinearizeInPlace(total)
         total = self.context.EvalAdd(total, self.slots(expected, start))
         for number, (difference, where) in enumerate(differences(lowered) if differences else ()):
-            weights = _non_zero(seed + b"differences" + number.to_bytes(2, "big"), self.ring)
+            weights = non_zero(seed + b"differences" + number.to_bytes(2, "big"), self.ring)
             total = self.context.EvalAdd(total, self._times(difference, self.slots(weights * where, start)))
-        return _bytes(self.drop(self.drop(total)))
+        return to_bytes(self.drop(self.drop(total)))
 
     def add(self, ciphertexts: Sequence[bytes]) -> bytes:
         """Return the sum of evaluated ciphertexts."""
         total = self._evaluated(ciphertexts[0])
         for data in ciphertexts[1:]:
             self.context.EvalAddInPlace(total, self._evaluated(data))
-        return _bytes(total)
+        return to_bytes(total)
 
     # Decryption.
 
@@ -329,32 +236,32 @@ class Bgv:
             common: what the random factors are drawn from: known to all parties, and to nobody else.
             own: what the cover is drawn from, of this party alone.
         """
-        key, value = _read("PrivateKey", secret), self._evaluated(ciphertext)
+        key, value = read("PrivateKey", secret), self._evaluated(ciphertext)
         if mode == "bit":
             value.SetEncodingType(openfhe.COEF_PACKED_ENCODING)
             factor = np.zeros(self.ring, np.int64)
-            factor[0] = _non_zero(common + b"factor", 1)[0]
+            factor[0] = non_zero(common + b"factor", 1)[0]
             value = self._times(value, self._coefficients(factor, value.GetLevel()))
         else:
             value.SetEncodingType(openfhe.PACKED_ENCODING)
             if mode == "who":
-                value = self._times(value, self.slots(_non_zero(common + b"factor", self.ring), value.GetLevel()))
+                value = self._times(value, self.slots(non_zero(common + b"factor", self.ring), value.GetLevel()))
         share = self.context.MultipartyDecryptLead if lead else self.context.MultipartyDecryptMain
         (made,) = share([value], key)
         if mode == "bit":
-            cover = _any(own + b"cover", self.ring)
+            cover = any_numbers(own + b"cover", self.ring)
             cover[0] = 0
             made = self.context.EvalAdd(made, self._coefficients(cover, made.GetLevel()))
-        return _bytes(made)
+        return to_bytes(made)
 
-    def fuse(self, shares: Sequence[bytes]) -> _Numbers:
+    def fuse(self, shares: Sequence[bytes]) -> Numbers:
         """Return what the shares of all parties decrypt to: int64 ``[ring]``, 0..65,536, slots or coefficients."""
         read = [self._ciphertext(share, level=self.depth, elements=1) for share in shares]
         plain = self.context.MultipartyDecryptFusion(read)
         plain.SetLength(self.ring)
         in_slots = plain.GetEncodingType() == openfhe.PACKED_ENCODING
         values = plain.GetPackedValue() if in_slots else plain.GetCoefPackedValue()
-        return np.array(values, np.int64) % _MODULUS
+        return np.array(values, np.int64) % MODULUS
 
     # Below, plain things that the above is made of.
 
@@ -362,7 +269,7 @@ class Bgv:
         return self._ciphertext(data, level=self.depth)
 
     def _ciphertext(self, data: bytes, *, level: int, elements: int = 2) -> Any:
-        found = _read("Ciphertext", data)
+        found = read("Ciphertext", data)
         if found.GetKeyTag() != self.tag:
             raise Malformed("a ciphertext under other keys")
         if found.GetCryptoContext() != self.context:
@@ -432,61 +339,9 @@ class Bgv:
         coefficients[self.ring - (self.ring // self.subring << step)] = -1
         return self._coefficients(coefficients)
 
-    def slots(self, values: _Numbers, level: int = 0) -> Any:
+    def slots(self, values: Numbers, level: int = 0) -> Any:
         """Encode int64 ``[ring]``, one number a slot."""
-        return self.context.MakePackedPlaintext(_centred(values), 1, level)
+        return self.context.MakePackedPlaintext(centred(values), 1, level)
 
-    def _coefficients(self, values: _Numbers, level: int = 0) -> Any:
-        return self.context.MakeCoefPackedPlaintext(_centred(values), 1, level)
-
-
-def _context(settings: dict[str, Any]) -> Any:
-    parameters = openfhe.CCParamsBGVRNS()
-    parameters.SetPlaintextModulus(_MODULUS)
-    parameters.SetRingDim(settings["ring"])
-    parameters.SetMultiplicativeDepth(settings["depth"])
-    parameters.SetFirstModSize(settings["prime_bits"])
-    parameters.SetScalingModSize(settings["prime_bits"])
-    parameters.SetScalingTechnique(openfhe.FIXEDMANUAL)
-    parameters.SetKeySwitchTechnique(openfhe.HYBRID)
-    parameters.SetSecretKeyDist(openfhe.UNIFORM_TERNARY)
-    parameters.SetSecurityLevel(openfhe.HEStd_128_classic if settings["secure"] else openfhe.HEStd_NotSet)
-    # A share without this noise tells of the secret (eprint 2020/1533).
-    parameters.SetMultipartyMode(openfhe.NOISE_FLOODING_MULTIPARTY)
-    parameters.SetThresholdNumOfParties(settings["parties"])
-    context = openfhe.GenCryptoContext(parameters)
-    for feature in ("PKE", "KEYSWITCH", "LEVELEDSHE", "ADVANCEDSHE", "MULTIPARTY"):
-        context.Enable(getattr(openfhe, feature))
-    return context
-
-
-def _read(kind: str, data: bytes) -> Any:
-    try:
-        found = getattr(openfhe, f"Deserialize{kind}String")(data, openfhe.BINARY)
-    except (RuntimeError, ValueError, IndexError, MemoryError) as problem:
-        raise Malformed(f"not a serialised {kind}") from problem
-    if found is None:
-        raise Malformed(f"not a serialised {kind}")
-    return found
-
-
-def _bytes(value: Any) -> bytes:
-    data: bytes = openfhe.Serialize(value, openfhe.BINARY)
-    return data
-
-
-def _centred(values: _Numbers) -> _Numbers:
-    values = values % _MODULUS
-    return np.where(values > _MODULUS // 2, values - _MODULUS, values)
-
-
-def _non_zero(seed: bytes, count: int) -> _Numbers:
-    """Return int64 ``[count]``, uniform in 1..65,536: the numbers modulo 65,537 but 0."""
-    drawn = hashlib.shake_256(seed).digest(2 * count)
-    return np.frombuffer(drawn, "<u2").astype(np.int64) + 1
-
-
-def _any(seed: bytes, count: int) -> _Numbers:
-    """Return int64 ``[count]`` in 0..65,536, uniform but for 2^-47."""
-    drawn = hashlib.shake_256(seed).digest(8 * count)
-    return (np.frombuffer(drawn, "<u8") % np.uint64(_MODULUS)).astype(np.int64)
+    def _coefficients(self, values: Numbers, level: int = 0) -> Any:
+        return self.context.MakeCoefPackedPlaintext(centred(values), 1, level)

@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from provenance.private_lookup.bgv import Bgv, Malformed
+from provenance.private_lookup.bgv import Bgv
+from provenance.private_lookup.bgv_base import Malformed
 
 
 class Grouped:

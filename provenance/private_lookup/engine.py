@@ -287,10 +287,10 @@ class Engine:
         return self._one("check_block", parts, block=block.named(), **self._kind(keys, group))
 
     def use_threads(self, threads: int) -> None:
-        """Keep so many processors busy from now on."""
-        self._limits = replace(self._limits, threads=threads)
-        if self.process_id is not None:
-            self._ask("threads", threads=threads)
+        """Keep so many processors busy from now on. OpenFHE counts them when it is loaded: the process begins anew."""
+        if threads != self._limits.threads:
+            self.close()
+            self._limits = replace(self._limits, threads=threads)
 
     def add(self, ciphertexts: Sequence[bytes]) -> bytes:
         """Return the sum of evaluated ciphertexts."""
@@ -315,7 +315,7 @@ class Engine:
         return np.frombuffer(self._one("fuse", shares), "<u4")
 
     def status(self) -> dict[str, Any]:
-        """Return how many ``blocks`` are ``resident``, which, ``peak_bytes`` of memory, and the ``process``."""
+        """Return how many ``blocks`` are ``resident``, ``peak_bytes`` of memory, and the ``process``."""
         return self._ask("status")[0]
 
     def _kind(self, keys: JointKeys, group: int) -> dict[str, Any]:

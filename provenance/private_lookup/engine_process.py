@@ -25,7 +25,8 @@ import numpy as np
 import numpy.typing as npt
 
 from provenance.private_lookup import frames
-from provenance.private_lookup.bgv import Bgv, Malformed
+from provenance.private_lookup.bgv import Bgv
+from provenance.private_lookup.bgv_base import Malformed
 from provenance.private_lookup.bgv_grouped import Grouped
 
 PROTOCOL = 2
@@ -197,15 +198,10 @@ class Engine:
         return {}, [self._bgv.fuse(parts).astype("<u4").tobytes()]
 
     def do_status(self, _head: dict[str, Any], _parts: list[bytes]) -> _Answer:
-        """Nothing -> resident blocks, by number and SHA-256, and the largest memory that the process has had."""
+        """Nothing -> resident blocks, by number and SHA-256, the process and its largest memory."""
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
         said = {"blocks": len(self._blocks), "resident": list(self._blocks), "process": os.getpid()}
         return {**said, "peak_bytes": peak}, []
-
-    def do_threads(self, head: dict[str, Any], _parts: list[bytes]) -> _Answer:
-        """Nothing -> nothing; what follows keeps so many processors busy."""
-        self._bgv.use_threads(head["threads"])
-        return {}, []
 
     def _public(self, head: dict[str, Any]) -> Any:
         return self._key(head["keys"]["public"], self._bgv.public_key)

@@ -25,6 +25,7 @@ import os
 import secrets
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,6 +64,7 @@ class _Session:
         commitments: of all keyholders that take part, by name, once they are known.
         seed: once all nonces are known.
         checks: the ciphertexts whose decryption must be zero.
+        evaluation: numbers of blocks and what we compute of them, on its way since the check.
     """
 
     id: str
@@ -72,6 +74,7 @@ class _Session:
     commitments: dict[str, str]
     seed: bytes = b""
     checks: tuple[bytes, ...] = ()
+    evaluation: Future[dict[int, bytes]] | None = None
 
 
 class Keyholder(Member):
@@ -115,8 +118,10 @@ class Keyholder(Member):
         self._sessions: OrderedDict[str, _Session] = OrderedDict()
         self._released = folder / "released"
         self._released.mkdir(mode=0o700, exist_ok=True)
+        self._background = ThreadPoolExecutor(1)
 
     def __exit__(self, *problem: object) -> None:
+        self._background.shutdown(cancel_futures=True)
         if self._workers is not None:
             self._workers.close()
         super().__exit__(*problem)
@@ -170,7 +175,11 @@ class Keyholder(Member):
                 raise self._refuse(session, f"{name} revealed another nonce than it had committed to")
         session.seed = joint_seed(session.id, nonces)
         session.checks = tuple(self._checks(session))
-        return self._say("check", {"request": session.id}, self._shares(session, session.checks, "check"))
+        shares = self._shares(session, session.checks, "check")
+        if isinstance(session.request, Question) and session.evaluation is None:
+            # The evaluator is at it too: whoever asks waits for the slowest, and not for one after the other.
+            session.evaluation = self._background.submit(self._evaluate, session, session.request)
+        return self._say("check", {"request": session.id}, shares)
 
     def answer(self, checks: Sequence[bytes], outputs: Sequence[bytes]) -> bytes:
         """Return our shares of the answer, sealed for the client.
@@ -183,15 +192,14 @@ class Keyholder(Member):
         question = session.request
         if not isinstance(question, Question):
             raise self._refuse(session, "an offer has no answer")
-        circuit = self.agreement.circuit(question.policy)
         if len(outputs) != len(session.blocks):
             raise self._refuse(session, "the evaluation is not of every block")
-        chosen = self._chosen(len(outputs))
-        blocks = [session.blocks[number] for number in chosen]
-        engine, keys, registry = self._tools()
-        ours = evaluate(self._workers_of(self.agreement), keys, registry, question.query, circuit, session.seed, blocks)
-        if any(outputs[number] != output for number, output in zip(chosen, ours, strict=True)):
+        if session.evaluation is None:
+            raise Refused("The answer is asked for before the check was made.")
+        ours = session.evaluation.result()
+        if any(outputs[number] != output for number, output in ours.items()):
             raise self._refuse(session, "the evaluation is not what was agreed: its bytes are not ours")
+        engine = self._engine_of(self.agreement)
         ciphertexts = to_decrypt(engine, question.policy, outputs)
         shares = self._shares(session, ciphertexts, str(question.policy))
         self.journal.append(
@@ -199,7 +207,7 @@ class Keyholder(Member):
             question=question.id,
             client=question.client,
             ciphertexts=[hashlib.sha256(ciphertext).hexdigest() for ciphertext in ciphertexts],
-            recomputed=len(chosen),
+            recomputed=len(ours),
         )
         sealed = tuple(seal(question.reply, share, bytes.fromhex(question.id)) for share in shares)
         return self._say("answer", {"request": session.id, "journal": self.journal.last_hash}, sealed)
@@ -281,6 +289,16 @@ class Keyholder(Member):
             )
             for block in session.blocks
         ]
+
+    def _evaluate(self, session: _Session, question: Question) -> dict[int, bytes]:
+        """Return what we compute of some blocks, or of all, by their numbers."""
+        chosen = self._chosen(len(session.blocks))
+        _engine, keys, registry = self._tools()
+        circuit = self.agreement.circuit(question.policy)
+        blocks = [session.blocks[number] for number in chosen]
+        workers = self._workers_of(self.agreement)
+        made = evaluate(workers, keys, registry, question.query, circuit, session.seed, blocks)
+        return dict(zip(chosen, made, strict=True))
 
     def _prove_zero(self, checks: Sequence[bytes]) -> _Session:
         session, messages = self._step("check", checks)

@@ -110,7 +110,8 @@ def recipe_of(run: str, size: str) -> Recipe:
         return replace(Recipe("paper", steps=120_000, batch=24, rate=1e-4), **_CHANGES[run])
     if run == "weight-0":
         return replace(Recipe("small", steps=4500, batch=4, rate=3e-3, decay=True), **_CHANGES[run])
-    start = Recipe("small", steps=1500, batch=4, rate=1e-3, ramp=200, start="weight-0", decay=True)
+    # A long ramp: the detector learns, at any weight, before the injector is made to change more than it does anyway.
+    start = Recipe("small", steps=2500, batch=4, rate=1e-3, ramp=2000, start="weight-0", decay=True)
     return replace(start, **_CHANGES[run])
 
 
@@ -361,7 +362,8 @@ def train(work: Path, run: str, training: Training, sources: list[Squares], minu
         purpose="the universal adversarial signature of arXiv 2305.16310, or an attack on it.",
         nets=nets,
         sources=sources,
-        command=f"python -m provenance.training.paper_signature WORK {run} --size {recipe.profile}",
+        command=f"python -m provenance.training.paper_signature WORK {run} --size {recipe.profile}"
+        f" --steps {recipe.steps}",
         size=recipe.profile,
         told=told,
     )

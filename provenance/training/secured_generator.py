@@ -241,7 +241,7 @@ def train(work: Path, phase: Securing, sources: list[Squares], minutes: float = 
         nets=dict(phase.maker.nets.named_children()),
         sources=sources,
         command=f"python -m provenance.training.secured_generator WORK {recipe.kind} --phases {recipe.phase}"
-        f" --signature n{len(recipe.code)}.safetensors --size {recipe.size}",
+        f" --signature n{len(recipe.code)}.safetensors --size {recipe.size} --steps {recipe.steps}",
         size=recipe.size,
         told=told,
     )

@@ -20,6 +20,7 @@ from provenance.watermark.pattern import TILE, waves
 Floats = npt.NDArray[np.float64]
 Complex = npt.NDArray[np.complex128]
 
+_CANDIDATES = 16
 # Side of the spectrum that is searched: twice the canonical side, so that no wave falls between two of its samples.
 _SPECTRUM = 512
 _AROUND = 16
@@ -27,8 +28,12 @@ _TURNS = 360
 _SCALES = np.exp(np.arange(np.log(0.45), np.log(2.3), 0.01))
 _ASPECTS = np.exp(np.arange(-0.3, 0.31, 0.01))
 _SHIFTS = 256
+# What most pictures had done to them, looked at whatever the spectrum says: nothing, mirrored, turned by 90 degrees.
+_UNTOUCHED = tuple(np.array(rows, np.float64) for rows in (
+    [[1, 0], [0, 1]], [[-1, 0], [0, 1]], [[0, 1], [-1, 0]], [[0, 1], [1, 0]],
+))  # fmt: skip
 # A single wave counts at most so many times the noise around it: a picture's own periodic texture is no signature.
-_MOST_OF_ONE = 12.0
+_MOST_OF_ONE = 20.0
 
 
 @dataclass(frozen=True)
@@ -83,7 +88,8 @@ def placements(found: Floats, most: int) -> list[Placement]:
     faded = found * np.outer(*fading)
     power = np.abs(np.fft.rfft2(faded, (_SPECTRUM, _SPECTRUM))) ** 2
     power = np.asarray(power / _mean_around(power))
-    refined = [_refined(power, linear) for linear in _searched(power, 3 * most)]
+    searched = (*_UNTOUCHED, *_searched(power, _CANDIDATES))
+    refined = [*searched, *(_refined(power, linear) for linear in searched)]
     both = [placed for linear in refined for placed in _shifted(faded, linear)]
     both.sort(key=lambda placed: -placed.sync)
     kept: list[Placement] = []
@@ -130,20 +136,24 @@ def _searched(power: Floats, most: int) -> list[Floats]:
 
 
 def _refined(power: Floats, linear: Floats) -> Floats:
-    """Move a linear map to where the fixed waves have the most power, by at most a few samples of the spectrum."""
-    frequencies = waves().sync * (_SPECTRUM / TILE)
+    """Turn and scale a linear map by at most a few samples of the spectrum, to where the fixed waves have the most
+    power."""
+    places = (waves().sync * (_SPECTRUM / TILE)) @ linear.T
+
+    def similar(change: Floats) -> Floats:
+        scale, turn = change
+        return np.asarray((1 + scale) * np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]))
 
     def negative_power(change: Floats) -> float:
-        across, down = (linear @ (np.eye(2) + change.reshape(2, 2))) @ frequencies.T
+        across, down = similar(change) @ places.T
         down, across = np.where(across < 0, -down, down) % _SPECTRUM, np.abs(across)
         looked_up = map_coordinates(power, [down, across], order=1, mode="grid-wrap")
         return -float(np.minimum(looked_up, 4 * _MOST_OF_ONE).sum())
 
-    start = np.zeros((5, 4))
-    start[1:] = 0.006 * np.eye(4)
-    result = minimize(negative_power, np.zeros(4), method="Nelder-Mead",
-                      options={"initial_simplex": start, "maxfev": 150, "xatol": 1e-4, "fatol": 1e-3})  # fmt: skip
-    return np.asarray(linear @ (np.eye(2) + result.x.reshape(2, 2)))
+    start = 0.006 * np.array([[0, 0], [1, 0], [0, 1]])
+    result = minimize(negative_power, np.zeros(2), method="Nelder-Mead",
+                      options={"initial_simplex": start, "maxfev": 50, "xatol": 2e-4, "fatol": 1e-2})  # fmt: skip
+    return np.asarray(similar(result.x) @ linear)
 
 
 def _shifted(found: Floats, linear: Floats) -> tuple[Placement, Placement]:

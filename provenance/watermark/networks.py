@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file
 
 from provenance.models import store
-from provenance.models.signature_nets import Injector, SignatureDetector
+from provenance.models.signature_nets import Injector, SignatureDetector, masking
 from provenance.watermark.pattern import CANONICAL_SIDE
 
 MODEL = "signature"
@@ -61,6 +61,11 @@ def change_for(pixels: RGB, pattern: Map) -> Map:
     with torch.no_grad():
         change = injector(canonical(pixels), torch.from_numpy(pattern)[None, None])[0, 0].numpy()
     return np.asarray(cv2.resize(change, pixels.shape[1::-1], interpolation=cv2.INTER_CUBIC), np.float32)
+
+
+def mean_masking(pixels: RGB) -> float:
+    """Return how much change a picture ``[H,W,3]`` hides on average, about .11 (flat) to .7 (noise)."""
+    return float(masking(canonical(pixels)).mean())
 
 
 def expected_pattern(pixels: RGB) -> npt.NDArray[np.float64]:

@@ -1,6 +1,6 @@
 """The pattern that carries a signature's bits: a periodic sum of sine waves in the middle frequencies.
 
-A quarter of its power is 40 waves that are the same in every picture; they tell how a picture was turned, scaled,
+A third of its power is 40 waves that are the same in every picture; they tell how a picture was turned, scaled,
 mirrored and cut. The others carry one bit each, eight for every bit, one from each of eight rings of frequency, so
 that every bit suffers alike (spread spectrum, Cox et al., IEEE TIP 1997; the fixed waves as a template for geometry,
 Pereira and Pun, IEEE TIP 2000). Everything here is public: what makes a signature genuine is its MAC.
@@ -24,7 +24,7 @@ _LOWEST, _HIGHEST = 5.0, 20.0
 _SYNC_LOWEST, _SYNC_HIGHEST = 7.0, 18.0
 _SYNC_WAVES = 40
 _WAVES_PER_BIT = 8
-SYNC_POWER = 0.25
+SYNC_POWER = 0.35
 _DRAWS = 0x50524F56
 
 Floats = npt.NDArray[np.float64]

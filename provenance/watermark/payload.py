@@ -1,8 +1,8 @@
 """What a signature says: 24 bits that number a record, 40 bits that prove who numbered it, and the code around them.
 
 The 64 bits are protected by the BCH code (127, 64), which corrects any 10 wrong bits; here it is decoded from soft
-values, by ordered statistics of order 2 (Fossorier and Lin, IEEE Trans. Information Theory 1995), which corrects most
-words with far more. It always gives some code word: what tells a signature from noise is the 40-bit tag, which nobody
+values, by ordered statistics (Fossorier and Lin, IEEE Trans. Information Theory 1995), which corrects most words with
+twice as many. It always gives some code word: what tells a signature from noise is the 40-bit tag, which nobody
 makes up without the key.
 """
 
@@ -24,7 +24,8 @@ _FIELD = 7
 # x^7 + x^3 + 1, the primitive polynomial of the usual tables (Lin and Costello, Error Control Coding, appendix B).
 _PRIMITIVE = 0b10001001
 _CORRECTED = 10
-_ORDER = 2
+# How many of the 64 most reliable independent bits are tried as wrong at once, and among how many least reliable ones.
+_TRIED = ((1, 64), (2, 64), (3, 44), (4, 22))
 
 Bits = npt.NDArray[np.bool_]
 
@@ -89,7 +90,8 @@ def decode(soft: npt.NDArray[np.float64]) -> tuple[Payload, float]:
     hard = soft[places] > 0
     base = np.asarray(hard[:DATA_BITS] @ basis % 2, np.uint8)
     words = base ^ _flips(basis)
-    scores = (2.0 * words - 1) @ soft[places]
+    signed = np.where(words, np.float32(1), np.float32(-1))
+    scores = signed @ soft[places].astype(np.float32)
     word = np.empty(RAW_BITS, np.uint8)
     word[places] = words[int(np.argmax(scores))]
     value = int("".join(map(str, word[:DATA_BITS])), 2)
@@ -98,8 +100,15 @@ def decode(soft: npt.NDArray[np.float64]) -> tuple[Payload, float]:
 
 
 def _flips(basis: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    pairs = np.array(list(combinations(range(DATA_BITS), _ORDER)))
-    return np.concatenate([np.zeros((1, RAW_BITS), np.uint8), basis, basis[pairs[:, 0]] ^ basis[pairs[:, 1]]])
+    none = np.zeros((1, RAW_BITS), np.uint8)
+    return np.concatenate([none, *(np.bitwise_xor.reduce(basis[rows], axis=1) for rows in _flipped_rows())])
+
+
+@cache
+def _flipped_rows() -> tuple[npt.NDArray[np.int64], ...]:
+    return tuple(
+        np.array(list(combinations(range(DATA_BITS - among, DATA_BITS), at_once))) for at_once, among in _TRIED
+    )
 
 
 def _most_reliable_basis(order: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:

@@ -18,6 +18,9 @@ from provenance.models import store
 from tests.artwork.conftest import KEY, PROMPT, SIGNATURE
 from tests.provenance.models.published import CLIP_VECTORS, VQGAN_VECTORS, random_weights, read, save_as_lightning
 
+# Its weights of the real sizes are written once.
+pytestmark = pytest.mark.xdist_group("published weights")
+
 PRESET = Preset(side=32, iterations=2, crops=1)
 
 

@@ -21,6 +21,9 @@ from provenance.models.words import MAX_WORDS
 from provenance.training.text_image import as_input
 from tests.artwork.conftest import KEY, SIGNATURE
 
+# Its pictures take a while: one process makes them for all tests.
+pytestmark = pytest.mark.xdist_group("shipped weights")
+
 PROMPTS = ("a green forest", "a red sunset over the sea", "two dogs run in the snow", "blue")
 QUICK = Preset(side=96, iterations=30, crops=8)
 # Of a canonical run of the package's weights: any machine must come to these.

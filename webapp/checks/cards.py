@@ -137,6 +137,8 @@ def _card(evidence: Evidence, seen: SeenCheck, user: Viewer) -> Card:
 def _words(evidence: Evidence) -> str:
     if evidence.kind == EvidenceKind.ORIGIN:
         return str(_BANDS[Band(evidence.data["band"])])
+    if evidence.kind == EvidenceKind.PRIVATE and evidence.outcome == Outcome.LEANS:
+        return _("Reports a match, unverified")
     return str(Outcome(evidence.outcome).label)
 
 

@@ -11,7 +11,7 @@ urlpatterns = [
     path("help/", views.help_page, name="help"),
     path("help/errors", views.errors, name="errors"),
     path("accuracy/", views.accuracy, name="accuracy"),
-    path("accuracy/curve.png", views.accuracy_curve, name="accuracy-curve"),
+    path("accuracy/<slug:name>.png", views.accuracy_figure, name="accuracy-figure"),
     # Browsers and crawlers that ask for it wherever they are.
     path("favicon.ico", views.favicon),
     path("healthz", views.healthz, name="healthz"),

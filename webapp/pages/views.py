@@ -21,6 +21,7 @@ from provenance.detection.detector import VERSION as DETECTOR_VERSION
 from provenance.detection.sources import SOURCES
 from provenance.images.edits import PRESETS
 from provenance.matching.verify import VERSION, pair_model
+from provenance.watermark.networks import ALGORITHM as SIGNATURE_ALGORITHM
 from webapp.accounts.models import User
 from webapp.accounts.selectors import invitations_for
 from webapp.checks.models import Check, Verdict
@@ -28,6 +29,9 @@ from webapp.codes import CODES
 from webapp.pages.selectors import activity_for, places_of, running_for
 from webapp.pages.templatetags.words import hours, size
 from webapp.registry.selectors import registry_size
+
+# What benchmarks draw for the page of figures.
+_FIGURES = ("hashing_roc", "signature_examples")
 
 
 @require_safe
@@ -126,39 +130,55 @@ def accuracy(request: HttpRequest) -> HttpResponse:
         {**row, "text": PRESETS[row["edit"]].text if row["edit"] in PRESETS else _("all edits above, pooled")}
         for row in (results["recall"]["rows"] if results else [])
     ]
+    signature = _results("signature")
+    signature = signature if signature and signature.get("algorithm") == SIGNATURE_ALGORITHM else None
     tables = [
-        {
-            **hashing[key],
-            "caption": caption,
-            "rows": [list(zip(hashing[key]["head"], row, strict=True)) for row in hashing[key]["rows"]],
-        }
+        _captioned(hashing[key], caption)
         for key, caption in (
             ("stacks", _("Each method alone, on the four stacks")),
             ("thorn", _("Thorn's list: recall at 99.99 % precision")),
         )
         if hashing
     ]
+    signature_tables = [
+        _captioned(signature["tables"][key], caption)
+        for key, caption in (
+            ("edits", _("Read after edits, beside published watermarks")),
+            ("removal", _("Attacks by somebody who has both networks")),
+            ("forgery", _("Forgery")),
+            ("presets", _("Every named edit")),
+        )
+        if signature
+    ]
     context = {
         "results": results,
         "rows": rows,
         "hashing": hashing,
         "tables": tables,
-        "has_curve": _curve().is_file(),
+        "figures": [name for name in _FIGURES if _figure(name).is_file()],
         "stacks": [
             (PRESETS[stack].text, found) for stack, found in (hashing["verified_by_stack"] if hashing else {}).items()
         ],
         "model": pair_model(),
+        "signature": signature,
+        "signature_tables": signature_tables,
         "detector": detector and _detector_tables(detector),
     }
     return render(request, "pages/accuracy.html", context)
 
 
 @require_safe
-def accuracy_curve(request: HttpRequest) -> HttpResponseBase:
-    """Send the picture of the measured ROC curves."""
-    if not _curve().is_file():
+def accuracy_figure(request: HttpRequest, name: str) -> HttpResponseBase:
+    """Send one of the pictures that the benchmarks draw for this page."""
+    if name not in _FIGURES or not _figure(name).is_file():
         raise Http404
-    return FileResponse(_curve().open("rb"), content_type="image/png")
+    return FileResponse(_figure(name).open("rb"), content_type="image/png")
+
+
+def _captioned(table: dict[str, Any], caption: str) -> dict[str, Any]:
+    """Return a benchmark's table with its caption, each cell beside the head of its column."""
+    rows = [list(zip(table["head"], row, strict=True)) for row in table["rows"]]
+    return {**table, "caption": caption, "rows": rows}
 
 
 def _detector_tables(detector: dict[str, Any]) -> dict[str, Any]:
@@ -180,8 +200,8 @@ def _machine(line: str) -> str:
     return _("the one that judges") if line == "all" else _("without %(generator)s") % {"generator": SOURCES[line]}
 
 
-def _curve() -> Path:
-    return Path(settings.BASE_DIR) / "benchmarks" / "results" / "hashing_roc.png"
+def _figure(name: str) -> Path:
+    return Path(settings.BASE_DIR) / "benchmarks" / "results" / f"{name}.png"
 
 
 def _results(benchmark: str) -> dict[str, Any] | None:

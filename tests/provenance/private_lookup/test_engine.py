@@ -297,10 +297,12 @@ def test_more_threads_compute_the_same_bytes(
     keys, _secrets = toy_keys
     expected = toy_engine.evaluate(keys, query, block, BIT, alive=alive(7), seed=b"seed")
     with Engine(TOY, 2, "toy", python=engine_python) as engine:
-        engine.status()
         for threads in 2, 1:
             engine.use_threads(threads)
             assert engine.evaluate(keys, query, block, BIT, alive=alive(7), seed=b"seed") == expected
+            assert engine.process_id is not None
+            environment = Path(f"/proc/{engine.process_id}/environ").read_bytes().split(b"\0")
+            assert b"OMP_NUM_THREADS=%d" % threads in environment
 
 
 def test_three_parties(engine_python: Path, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from provenance.images.edits import apply
 from provenance.images.quality import psnr
 from provenance.watermark.payload import Payload, authentication_tag, is_genuine
 from provenance.watermark.read import genuine, read
-from provenance.watermark.sign import PSNR, CannotBeSigned, sign
+from provenance.watermark.sign import LEAST_PSNR, MOST_PSNR, CannotBeSigned, psnr_for, sign
 
 RGB = npt.NDArray[np.uint8]
 SAMPLE = Path(__file__).parents[3] / "sample"
@@ -37,7 +37,13 @@ def signed(original: RGB) -> RGB:
 def test_it_cannot_be_seen(original: RGB, signed: RGB) -> None:
     assert signed.shape == original.shape
     assert signed.dtype == np.uint8
-    assert psnr(original, signed) == pytest.approx(PSNR, abs=0.05)
+    assert psnr(original, signed) == pytest.approx(psnr_for(original), abs=0.05)
+    assert psnr(original, sign(original, PAYLOAD, 46)) == pytest.approx(46, abs=0.05)
+
+
+def test_flat_pictures_are_changed_less_than_textured_ones(original: RGB) -> None:
+    noise = np.random.default_rng(1).integers(0, 256, original.shape, np.uint8)
+    assert psnr_for(noise) == LEAST_PSNR < psnr_for(original) < MOST_PSNR == psnr_for(np.full_like(original, 90))
 
 
 @pytest.mark.parametrize(

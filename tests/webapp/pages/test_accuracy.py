@@ -113,10 +113,43 @@ def test_other_methods_and_attacks_are_shown(settings: Settings, tmp_path: Path)
 
 @pytest.mark.django_db
 def test_the_curve_is_a_picture_where_there_is_one() -> None:
-    response = Client().get(reverse("pages:accuracy-curve"))
+    response = Client().get(reverse("pages:accuracy-figure", args=["hashing_roc"]))
     assert response.status_code == 200
     assert response["Content-Type"] == "image/png"
     assert b"".join(response.streaming_content).startswith(b"\x89PNG")
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("name", ["hashing", "unknown", "deephash_roc"])
+def test_no_other_file_of_the_results_is_sent(name: str) -> None:
+    assert Client().get(f"/accuracy/{name}.png").status_code == 404
+
+
+SIGNATURE = {
+    "machine": "a fourth machine",
+    "algorithm": "signature-v1",
+    "pictures": 120,
+    "lowest": 38.6,
+    "figures": {"robust_psnr_db": 43.71, "clean_pictures": 100500, "false_accepts": 0},
+    "tables": {
+        "edits": {"head": ["edit", "ours, 64 bits"], "rows": [["JPEG 50", "95.8 (90.0-98.4)"]]},
+        "removal": {"head": ["attack", "read"], "rows": [["restored by a network given pairs", "97.5"]]},
+        "forgery": {"head": ["forgery", "per cent"], "rows": [["copied to another picture", "0.0"]]},
+        "presets": {"head": ["preset", "read"], "rows": []},
+    },
+}
+
+
+@pytest.mark.django_db
+def test_signatures_are_shown_with_what_they_withstand(settings: Settings, tmp_path: Path) -> None:
+    (tmp_path / "benchmarks" / "results").mkdir(parents=True)
+    stored = tmp_path / "benchmarks" / "results" / "signature.json"
+    stored.write_text(json.dumps(SIGNATURE))
+    text = shown(settings, tmp_path, None)
+    for words in ("43.7 dB", "95.8 (90.0-98.4)", "restored by a network", "100,500 words", "a pointer, not a proof"):
+        assert words in text
+    stored.write_text(json.dumps({**SIGNATURE, "algorithm": "signature-v0"}))
+    assert "43.7 dB" not in shown(settings, tmp_path, None)
 
 
 DETECTOR = {
