@@ -286,16 +286,22 @@ def compact(
     keys: KeysOption = None,
     passphrase: PassphraseOption = None,
 ) -> None:
-    """Encrypt anew what deleted entries lie beside, so that their bits are gone; offer the new state afterwards.
+    """Encrypt or share out anew what deleted entries lie beside, so that their bits are gone; offer it afterwards.
 
-    A catalogue that has outgrown its kind of blocks, or shrunk below it, is encrypted anew as a whole.
+    An encrypted catalogue that has outgrown its kind of blocks, or shrunk below it, is encrypted anew as a whole.
     """
     with problems_as_sentences():
         agreed = read_agreement(agreement)
-        registry, holder = Registry(catalogue, agreed), read_identity(identity, passphrase)
-        with engine_for(agreed) as running:
-            joint = read_keys(_needed(keys, "--keys"), agreed)
-            manifest = registry.compact(_code_of(pictures, agreed), holder, joint, running)
+        holder, code_of = read_identity(identity, passphrase), _code_of(pictures, agreed)
+        registry: Registry | Catalogue
+        if agreed.mode is Mode.SHARES:
+            registry = Catalogue(catalogue, agreed)
+            registry.compact(code_of, holder)
+        else:
+            registry, joint = Registry(catalogue, agreed), read_keys(_needed(keys, "--keys"), agreed)
+            with engine_for(agreed) as running:
+                registry.compact(code_of, holder, joint, running)
+        manifest = registry.manifest
         line(f"{catalogue}: {manifest.entries} entries in {len(manifest.blocks)} blocks, state {manifest.sequence}.")
 
 

@@ -1,7 +1,7 @@
 """One private catalogue as those who ask see it, however it is kept.
 
 Two ways are offered, and the agreement says which one a catalogue has. Encrypted (``client.EncryptedIndex``): anybody
-may evaluate, nobody needs to be online but the keyholders. Shared out (``shareholders.SharedIndex``): three servers,
+may evaluate, nobody needs to be online but the keyholders. Shared out (``shares.index.SharedIndex``): three servers,
 always online, of which no two may work together; far cheaper. ``docs/private-lookup.md`` says when to choose which.
 """
 

@@ -142,6 +142,8 @@ def _words(evidence: Evidence) -> str:
         return str(_BANDS[Band(evidence.data["band"])])
     if evidence.kind == EvidenceKind.SIGNATURE:
         return signature_card.words_of(evidence.data)
+    if evidence.kind == EvidenceKind.PRIVATE and evidence.outcome == Outcome.LEANS:
+        return _("Reports a match, unverified")
     return str(Outcome(evidence.outcome).label)
 
 

@@ -96,3 +96,7 @@ def test_from_pictures_to_an_answer(home: Path, servers: list[object], request: 
     call("catalogue", "delete", home / "catalogue", "coffee.jpg", *holder)
     call("catalogue", "offer", home / "catalogue", *holder, *servers)
     call("catalogue", "ask", home / "copy.jpg", *asker, status=1)
+    done = call("catalogue", "compact", home / "catalogue", home / "pictures", *holder)
+    assert "2 entries in 1 blocks, state 3" in done.stdout
+    call("catalogue", "offer", home / "catalogue", *holder, *servers)
+    call("catalogue", "ask", home / "pictures" / "chelsea.jpg", *asker, "--for", "ann")
