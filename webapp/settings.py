@@ -336,7 +336,7 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
     "TITLE": "Provenance API",
     "DESCRIPTION": (
         "Ask whether a picture is registered, add pictures to your catalogues, have artworks generated and"
-        " proved.\n\n"
+        " proved, read signatures in pictures.\n\n"
         "Times are RFC 3339 in UTC. Ids are UUIDs. Lists come in pages: follow `next`. Refusals are problem documents"
         " (RFC 9457) whose `code` is for programs; `/help/errors` explains each. Every answer tells in `RateLimit-*`"
         " what is left of your limit."
@@ -350,6 +350,7 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
         {"name": "Imports", "description": "What became of the pictures that you added."},
         {"name": "Private catalogues", "description": "Catalogues whose hashes nobody can read, and asking them."},
         {"name": "Artworks", "description": "Pictures generated from two keys, and proofs of ownership."},
+        {"name": "Signatures", "description": "Signed copies, reading signatures, numbers for generators."},
         {"name": "Key", "description": "What your key may do."},
     ],
     "PATH_CONVERTER_OVERRIDES": {"id": {"type": "string", "format": "uuid"}},
@@ -365,6 +366,8 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
         "Visibility": "webapp.registry.models.Visibility",
         "PrivatePolicy": "webapp.api.private.POLICIES",
         "PrivateContentState": "webapp.api.private.CONTENT_STATES",
+        "SigningState": "webapp.api.signatures.SIGNING_STATES",
+        "SignatureStanding": "webapp.api.signatures.STANDINGS",
         "ArtworkMode": "webapp.artworks.models.Mode",
     },
     "COMPONENT_SPLIT_REQUEST": True,

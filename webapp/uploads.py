@@ -1,17 +1,19 @@
-"""Large uploads in temporary files without a name: one that a killed process was reading is nowhere afterwards."""
+"""Uploads: how their names are shown, and large ones in temporary files without a name."""
 
 from __future__ import annotations
 
 import contextlib
 import tempfile
+import unicodedata
 from typing import IO, Any
 
 from django.core.files.uploadedfile import UploadedFile
 from django.core.files.uploadhandler import FileUploadHandler
+from django.utils.translation import gettext as _
 
 
 class UnnamedFileUploadHandler(FileUploadHandler):
-    """Takes what the handler for small uploads leaves."""
+    """Takes what the handler for small uploads leaves: what a killed process was reading is nowhere afterwards."""
 
     file: IO[bytes]
 
@@ -40,3 +42,14 @@ class UnnamedFileUploadHandler(FileUploadHandler):
         """Close it when its sender goes away."""
         with contextlib.suppress(AttributeError):
             self.file.close()
+
+
+def shown_name(name: str | None) -> str:
+    """Return the sender's name for a file as it may be shown: its last part, printable, at most 255 characters.
+
+    It is never a path: files are stored under keys of our own.
+    """
+    last = (name or "").replace("\\", "/").rsplit("/", 1)[-1]
+    # Category C: control characters, and those that turn the direction of what follows (Unicode, chapter 4).
+    printable = "".join(letter for letter in last if not unicodedata.category(letter).startswith("C")).strip()
+    return printable[:255] or _("picture")

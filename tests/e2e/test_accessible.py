@@ -17,6 +17,7 @@ VISITOR = ["/", "/check/", "/check/history/", "/help/", "/help/errors", "/accura
 VISITOR += ["/accounts/signup/", "/accounts/password/reset/", "/api/", "/no/such/page/"]
 MEMBER = ["/dashboard/", "/catalogues/", "/catalogues/new/", "/organisation/new/", "/organisation/invitations/"]
 MEMBER += ["/accounts/email/", "/reviews/?state=all", "/artworks/", "/artworks/new/", "/artworks/what-changed/"]
+MEMBER += ["/signatures/", "/signatures/new/"]
 
 
 @pytest.fixture(scope="module")

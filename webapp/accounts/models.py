@@ -125,6 +125,8 @@ class Scope(models.TextChoices):
     CATALOGUE_WRITE = "catalogue:write", _("Add and delete items")
     ARTWORK_READ = "artwork:read", _("Read artworks and proofs")
     ARTWORK_WRITE = "artwork:write", _("Generate, prove and delete artworks")
+    SIGNATURE_READ = "signature:read", _("Read signatures, fetch signed copies")
+    SIGNATURE_WRITE = "signature:write", _("Have works signed, get numbers for generators, revoke")
 
 
 class ApiKey(models.Model):

@@ -12,6 +12,8 @@ from webapp.accounts.models import Organisation
 from webapp.artworks.models import Artwork, Proof
 from webapp.catalogues.models import Catalogue, CatalogueImport, CatalogueItem
 from webapp.checks.models import Check
+from webapp.registry.models import Work
+from webapp.signatures.models import Kind, SignatureCode
 
 # Addresses hand over None for what is no UUID: nothing has that id.
 Id = uuid.UUID | None
@@ -107,6 +109,29 @@ def proof_of(organisation: Organisation, proof_id: Id) -> Proof:
     """
     proofs = Proof.objects.select_related("job").filter(artwork__in=artworks_of(organisation))
     return _one(proofs, proof_id)
+
+
+def signed_work_of(organisation: Organisation, work_id: Id) -> Work:
+    """Return a live work of the organisation's: of a catalogue, or an artwork's.
+
+    Raises:
+        Http404: it has none of that id.
+    """
+    return _one(Work.objects.live().filter(organisation=organisation), work_id)
+
+
+def generators_of(organisation: Organisation) -> QuerySet[SignatureCode]:
+    """Return the codes of the organisation's generators, revoked ones too."""
+    return SignatureCode.objects.filter(organisation=organisation, kind=Kind.GENERATOR)
+
+
+def generator_of(organisation: Organisation, generator_id: Id) -> SignatureCode:
+    """Return one of :func:`generators_of`.
+
+    Raises:
+        Http404: it has none of that id.
+    """
+    return _one(generators_of(organisation), generator_id)
 
 
 def _one(rows: QuerySet[Row], row_id: Id) -> Row:

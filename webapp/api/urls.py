@@ -18,6 +18,7 @@ from webapp.api.artworks import (
 )
 from webapp.api.catalogues import CatalogueDetail, Catalogues, ItemDetail, Items
 from webapp.api.checks import CheckCancel, CheckDetail, CheckReceipt, Checks
+from webapp.api.generators import GeneratorDetail, GeneratorRecipe, GeneratorRestore, Generators
 from webapp.api.imports import ImportDetail, ImportRows
 from webapp.api.me import Me
 from webapp.api.private import (
@@ -32,6 +33,7 @@ from webapp.api.private import (
     PrivateQuestions,
 )
 from webapp.api.proofs import ProofDetail, ProofDifference, ProofPicture, Proofs
+from webapp.api.signatures import ReadSignature, WorkSignature, WorkSignaturePicture
 
 
 class IdConverter:
@@ -85,6 +87,13 @@ v1 = [
     path("artworks/<id:artwork_id>/proofs", Proofs.as_view(), name="artwork-proofs"),
     path("proofs/<id:proof_id>", ProofDetail.as_view(), name="proof"),
     path("proofs/<id:proof_id>/picture", ProofPicture.as_view(), name="proof-picture"),
+    path("works/<id:work_id>/signature", WorkSignature.as_view(), name="work-signature"),
+    path("works/<id:work_id>/signature/picture", WorkSignaturePicture.as_view(), name="work-signature-picture"),
+    path("signatures/read", ReadSignature.as_view(), name="signature-read"),
+    path("generators", Generators.as_view(), name="generators"),
+    path("generators/<id:generator_id>", GeneratorDetail.as_view(), name="generator"),
+    path("generators/<id:generator_id>/restore", GeneratorRestore.as_view(), name="generator-restore"),
+    path("generators/<id:generator_id>/recipe", GeneratorRecipe.as_view(), name="generator-recipe"),
     path("proofs/<id:proof_id>/difference", ProofDifference.as_view(), name="proof-difference"),
 ]
 

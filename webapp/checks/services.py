@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 import uuid
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
@@ -29,6 +28,7 @@ from webapp.files import Area, sha256_of
 from webapp.jobs.models import Job
 from webapp.jobs.services import job_cancel, job_create
 from webapp.ratelimit import require
+from webapp.uploads import shown_name
 
 JOB_KIND = "check"
 _HOUR = 3600
@@ -216,17 +216,6 @@ def _media_type(upload: UploadedFile[Any]) -> str:
             status=415,
         )
     return MEDIA_TYPES[found]
-
-
-def shown_name(name: str | None) -> str:
-    """Return the sender's name for a file as it may be shown: its last part, printable, at most 255 characters.
-
-    It is never a path: files are stored under keys of our own.
-    """
-    last = (name or "").replace("\\", "/").rsplit("/", 1)[-1]
-    # Category C: control characters, and those that turn the direction of what follows (Unicode, chapter 4).
-    printable = "".join(letter for letter in last if not unicodedata.category(letter).startswith("C")).strip()
-    return printable[:255] or _("picture")
 
 
 def _create(

@@ -13,7 +13,6 @@ from typing import Any
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from provenance.hashing.code import HashCode
 from provenance.matching.bearing import SIGNED_HASH, Bearing, bearing
 from provenance.matching.verify import PairKind
 from provenance.models.errors import ModelError
@@ -25,7 +24,7 @@ from webapp.jobs.processors import take_share_of_processors
 from webapp.registry.models import Work
 from webapp.signatures.keys import false_acceptance
 from webapp.signatures.models import Kind, SignatureCode
-from webapp.signatures.selectors import Pointer, pointer_of
+from webapp.signatures.selectors import Pointer, pointer_of, work_code
 
 log = logging.getLogger(__name__)
 
@@ -142,12 +141,8 @@ def _pointing(context: Context, pointer: Pointer, work: Work, data: dict[str, An
 
 def _bearing(context: Context, work: Work) -> Bearing | None:
     """Return how far the picture's hash is from the record's; None where one of them has none."""
-    row = work.fingerprints.filter(algorithm=SIGNED_HASH).first()
-    codes = context.codes.get(SIGNED_HASH)
-    if row is None or not codes:
-        return None
-    original = HashCode(SIGNED_HASH, int(row.bits, 2).to_bytes(len(row.bits) // 8, "big"), len(row.bits))
-    return bearing(codes, original)
+    original, codes = work_code(work), context.codes.get(SIGNED_HASH)
+    return bearing(codes, original) if original is not None and codes else None
 
 
 def _standing(distance: Bearing | None, kind: PairKind | None) -> Standing:

@@ -71,6 +71,6 @@ def _changes(placement: dict[str, Any]) -> str:
 
 def _distance(figures: dict[str, Any]) -> str:
     return _(
-        "%(distance)d of %(bits)d bits by %(hash_algorithm)s; up to %(near_radius)d is near, over %(candidate_radius)d "
-        "is another picture, but for %(chance)s of different pictures, which come nearer"
+        "%(distance)d of %(bits)d bits by %(hash_algorithm)s: up to %(near_radius)d is near, past %(candidate_radius)d "
+        "it counts as another picture; of different pictures, %(chance)s come within that"
     ) % {**figures, "chance": f"{figures['different_within_candidate_radius']:.1e}"}

@@ -17,13 +17,13 @@ from django.utils.translation import gettext as _
 from provenance.private_lookup import frames
 from webapp.accounts.models import User
 from webapp.accounts.services import audit
-from webapp.checks.services import shown_name
 from webapp.errors import ErrorCode, ProductError
 from webapp.private.content import content_sync, require_site_held
 from webapp.private.feature import require_feature
 from webapp.private.models import PrivateCatalogue
 from webapp.private.services import holder_identity
 from webapp.private.storage import holder_locked, meeting_of
+from webapp.uploads import shown_name
 
 # Of one upload. Pictures lie in memory while they are hashed.
 MOST_FILES = 100

@@ -12,6 +12,8 @@ from django.contrib.auth.models import AnonymousUser
 from django.db.models import QuerySet
 from django.http import Http404
 
+from provenance.hashing.code import HashCode
+from provenance.matching.bearing import SIGNED_HASH
 from provenance.watermark.read import Reading, genuine, read
 from webapp.accounts.models import User
 from webapp.accounts.selectors import organisations_of, organisations_to_fill
@@ -62,6 +64,14 @@ def signing_get(*, user: Viewer, work_id: uuid.UUID | str) -> SeenSigning:
 def code_of(work: Work) -> SignatureCode | None:
     """Return the code in force of a work."""
     return work.signature_codes.filter(revoked_at=None).select_related("job").first()
+
+
+def work_code(work: Work) -> HashCode | None:
+    """Return the perceptual hash that a work's signature is bound to; None where the work has none."""
+    row = work.fingerprints.filter(algorithm=SIGNED_HASH).first()
+    if row is None:
+        return None
+    return HashCode(SIGNED_HASH, int(row.bits, 2).to_bytes(len(row.bits) // 8, "big"), len(row.bits))
 
 
 def generators_of(user: Viewer) -> QuerySet[SignatureCode]:

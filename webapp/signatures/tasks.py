@@ -6,9 +6,16 @@ from webapp.jobs.models import Job
 from webapp.jobs.runner import handles
 from webapp.jobs.services import Progress
 from webapp.signatures.services import SIGNING, signing_run
+from webapp.signatures.trials import TESTING, test_run
 
 
 @handles(SIGNING)
 def sign(job: Job, progress: Progress) -> bool:
     """Make the signed copy of a work."""
     return signing_run(code_id=job.payload["code"], job=job, progress=progress)
+
+
+@handles(TESTING)
+def test(job: Job, progress: Progress) -> bool:
+    """Read the pictures of a test."""
+    return test_run(test_id=job.payload["test"], job=job, progress=progress)

@@ -51,7 +51,7 @@ def work_page(request: HttpRequest, work_id: uuid.UUID) -> HttpResponse:
         "snapshot": job_snapshot(job) if job and not job.is_final else None,
         "failed": job if job and job.state == JobState.FAILED else None,
         "revoked": revoked if code is None and revoked and revoked.can_be_restored else None,
-        "chance": f"{false_acceptance():.0e}",
+        "checks": f"{round(1 / false_acceptance()):,}",
     }
     return render(request, "signatures/work.html", context)
 

@@ -14,10 +14,11 @@ from webapp import files
 from webapp.accounts.models import AuditEntry
 from webapp.checks import services
 from webapp.checks.models import Check
-from webapp.checks.services import check_submit, shown_name
+from webapp.checks.services import check_submit
 from webapp.errors import ErrorCode, ProductError
 from webapp.files import Area, sha256_of
 from webapp.jobs.models import Job
+from webapp.uploads import shown_name
 
 pytestmark = pytest.mark.django_db
 
