@@ -37,6 +37,8 @@ CODES: dict[ErrorCode, str | Promise] = {
     ErrorCode.GENERATOR_UNAVAILABLE: _(
         "The models that generate pictures are not here, or not those that made the work. The answer names them."
     ),
+    ErrorCode.CANNOT_BE_SIGNED: _("The picture has no room for a signature, or is too simple to bind one to it."),
+    ErrorCode.SIGNATURES_UNAVAILABLE: _("The networks that write and read signatures are not here. Try later."),
     ErrorCode.PRIVATE_UNAVAILABLE: _("Private catalogues cannot be asked here now. The answer says what is missing."),
     ErrorCode.IDEMPOTENCY_BUSY: _("The same write is under way. Ask again after “Retry-After”."),
     ErrorCode.IDEMPOTENCY_MISMATCH: _("This Idempotency-Key was used with other content. Use a new one."),

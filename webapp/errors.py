@@ -38,6 +38,8 @@ class ErrorCode(StrEnum):
     CSV_UNREADABLE = "csv_unreadable"
     CSV_MISSING_FILE = "csv_missing_file"
     GENERATOR_UNAVAILABLE = "generator_unavailable"
+    CANNOT_BE_SIGNED = "cannot_be_signed"
+    SIGNATURES_UNAVAILABLE = "signatures_unavailable"
     PRIVATE_UNAVAILABLE = "private_unavailable"
     IDEMPOTENCY_BUSY = "idempotency_busy"
     IDEMPOTENCY_MISMATCH = "idempotency_mismatch"

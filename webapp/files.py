@@ -30,6 +30,7 @@ class Area(StrEnum):
     DERIVED = "derived"
     ARTWORKS = "artworks"
     DEEPHASH = "deephash"
+    SIGNATURES = "signatures"
 
 
 def path_of(area: Area, key: str) -> Path:

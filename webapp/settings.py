@@ -51,6 +51,11 @@ if _secret is None:
 SECRET_KEY = _secret
 # Earlier keys, newest first: what was signed or sealed with one of them is still read.
 SECRET_KEY_FALLBACKS = [key for key in (env_secret("SECRET_KEY_FALLBACKS") or "").split(",") if key]
+# What signatures in pictures are vouched for by; SECRET_KEY, and its fallbacks, where it is not given.
+SIGNING_KEY = env_secret("SIGNING_KEY", "")
+SIGNING_KEY_FALLBACKS = [key for key in (env_secret("SIGNING_KEY_FALLBACKS") or "").split(",") if key]
+if any(0 < len(key) < 32 for key in (SIGNING_KEY, *SIGNING_KEY_FALLBACKS)):
+    raise ImproperlyConfigured("SIGNING_KEY and each of SIGNING_KEY_FALLBACKS need at least 32 characters.")
 
 ALLOWED_HOSTS = env_list("ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"] if EMBEDDED else [])
 if not ALLOWED_HOSTS:
@@ -83,6 +88,7 @@ INSTALLED_APPS = [
     "webapp.registry",
     "webapp.artworks",
     "webapp.catalogues",
+    "webapp.signatures",
     "webapp.checks",
     "webapp.deephash",
     "webapp.private",

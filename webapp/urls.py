@@ -13,6 +13,7 @@ urlpatterns = [
     path("catalogues/", include("webapp.deephash.urls")),
     path("catalogues/", include("webapp.private.urls")),
     path("works/", include("webapp.registry.urls")),
+    path("", include("webapp.signatures.urls")),
     path("api/", include("webapp.api.urls")),
     path("reviews/", include("webapp.reviews.urls")),
     path("accounts/", include("allauth.urls")),

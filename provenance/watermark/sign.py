@@ -17,6 +17,7 @@ _USUAL_PSNR, _USUAL_MASKING, _SLOPE = 44.0, 0.25, 34.0
 LEAST_PSNR, MOST_PSNR = 38.5, 49.0
 _LONGEST_TO_SHORTEST = 6
 _ROUNDS = 4
+_BAND = 256
 
 
 class CannotBeSigned(ValueError):
@@ -43,18 +44,33 @@ def sign(pixels: RGB, payload: Payload, psnr: float | None = None) -> RGB:
         provenance.models.errors.ModelMissing: the networks are not here.
     """
     height, width = pixels.shape[:2]
+    see_room(height, width)
+    change = change_for(pixels, laid_over(encode(payload), *canonical_size(height, width)))[..., None]
+    wanted = 255**2 / 10 ** ((psnr_for(pixels) if psnr is None else psnr) / 10)
+    gain = wanted**0.5
+    signed = np.empty_like(pixels)
+    # By bands of rows: as floating point numbers a large picture would take many times its memory.
+    bands = [slice(top, top + _BAND) for top in range(0, height, _BAND)]
+    for _ in range(_ROUNDS):
+        squares = 0.0
+        for band in bands:
+            signed[band] = np.clip(np.rint(pixels[band] + np.float32(gain) * change[band]), 0, 255)
+            squares += mse(signed[band], pixels[band]) * signed[band].size
+        reached = squares / signed.size
+        if reached > 0:
+            gain *= min(2.0, (wanted / reached) ** 0.5)
+    return signed
+
+
+def see_room(height: int, width: int) -> None:
+    """See whether a picture of this size can be signed.
+
+    Raises:
+        CannotBeSigned: a side has fewer than 64 pixels, or one is more than six times the other.
+    """
     if min(height, width) < SMALLEST_SIDE:
         raise CannotBeSigned(f"A signature needs {SMALLEST_SIDE} pixels a side; this picture has {width} x {height}.")
     if max(height, width) > _LONGEST_TO_SHORTEST * min(height, width):
         raise CannotBeSigned(
             f"The longer side may be {_LONGEST_TO_SHORTEST} times the shorter one; this picture has {width} x {height}."
         )
-    change = change_for(pixels, laid_over(encode(payload), *canonical_size(height, width)))[..., None]
-    wanted = 255**2 / 10 ** ((psnr_for(pixels) if psnr is None else psnr) / 10)
-    gain = wanted**0.5
-    for _ in range(_ROUNDS):
-        signed = np.clip(np.rint(pixels + np.float32(gain) * change), 0, 255).astype(np.uint8)
-        reached = mse(signed, pixels)
-        if reached > 0:
-            gain *= min(2.0, (wanted / reached) ** 0.5)
-    return signed

@@ -39,8 +39,10 @@ _CHECK_STEPS = {
     "exact": "Looking for the same file",
     "fingerprints": "Taking fingerprints",
     "candidates": "Searching for look-alikes",
+    "signature": "Looking for a signature",
     "verification": "Comparing side by side",
     "private": "Asking private catalogues",
+    "weighing": "Holding the signature against its record",
     "origin": "Asking whether AI made it",
     "verdict": "Weighing the evidence",
 }

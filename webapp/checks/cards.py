@@ -13,6 +13,7 @@ from provenance.detection.detector import Band
 from provenance.detection.sources import SOURCES
 from provenance.matching.changes import Change
 from provenance.matching.verify import PairKind
+from webapp.checks import signature_card
 from webapp.checks.models import Evidence, EvidenceKind, Outcome
 from webapp.checks.selectors import SeenCheck, Viewer, evidence_of, work_picture_visible
 from webapp.checks.storage import has_heat, has_renditions
@@ -21,6 +22,7 @@ from webapp.registry.models import Work
 _ORDER = (
     EvidenceKind.EXACT,
     EvidenceKind.REVIEW,
+    EvidenceKind.SIGNATURE,
     EvidenceKind.PAIR,
     EvidenceKind.PRIVATE,
     EvidenceKind.CANDIDATES,
@@ -36,6 +38,7 @@ _LIMITS = {
     EvidenceKind.ORIGIN: gettext_lazy(
         "This changes no verdict and is never alone a reason to accuse anybody: ask for sketches, layers, raw files."
     ),
+    EvidenceKind.SIGNATURE: gettext_lazy("A signature is a pointer, not a proof."),
     EvidenceKind.PRIVATE: gettext_lazy(
         "Nobody could compare the two pictures: the other side is encrypted. A report of a match is no proof of one."
     ),
@@ -137,6 +140,8 @@ def _card(evidence: Evidence, seen: SeenCheck, user: Viewer) -> Card:
 def _words(evidence: Evidence) -> str:
     if evidence.kind == EvidenceKind.ORIGIN:
         return str(_BANDS[Band(evidence.data["band"])])
+    if evidence.kind == EvidenceKind.SIGNATURE:
+        return signature_card.words_of(evidence.data)
     if evidence.kind == EvidenceKind.PRIVATE and evidence.outcome == Outcome.LEANS:
         return _("Reports a match, unverified")
     return str(Outcome(evidence.outcome).label)
@@ -420,6 +425,11 @@ def _origin(data: dict[str, Any]) -> Content:
     )
 
 
+def _signature(data: dict[str, Any]) -> Content:
+    facts = [*(_work_facts(data) if "work" in data else []), *signature_card.facts_of(data)]
+    return _("Signature"), facts, signature_card.meaning()
+
+
 def _private(data: dict[str, Any]) -> Content:
     facts = [(_("Catalogue"), f"“{data['name']}”"), (_("Held by"), data["holder"])]
     if data["state"] != "answered":
@@ -506,6 +516,7 @@ _CONTENT = {
     EvidenceKind.EXACT: _exact,
     EvidenceKind.CANDIDATES: _candidates,
     EvidenceKind.PAIR: _pair,
+    EvidenceKind.SIGNATURE: _signature,
     EvidenceKind.PRIVATE: _private,
     EvidenceKind.ORIGIN: _origin,
     EvidenceKind.REVIEW: _review,

@@ -20,6 +20,7 @@ from webapp.errors import ErrorCode, ProductError
 from webapp.jobs.models import Job
 from webapp.jobs.services import hold_claim
 from webapp.registry.models import Work
+from webapp.signatures.selectors import Pointer
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,7 @@ class Context:
         picture: set by the step "decode".
         fingerprints: one of every algorithm; ``codes``: the eight variants, of the usable ones only.
         descriptors: of the picture's parts, float32 ``[parts, 256]``; None where it is too simple.
+        pointer: the signature that was read; ``named``: works that one names, which are verified whatever looks alike.
         suspects: best first; ``pairs``: those of them that were verified, in that order.
         evidence: of the steps done so far.
     """
@@ -103,6 +105,8 @@ class Context:
     fingerprints: list[Fingerprint] = field(default_factory=list)
     codes: dict[str, list[HashCode]] = field(default_factory=dict)
     descriptors: Vectors | None = None
+    pointer: Pointer | None = None
+    named: list[uuid.UUID] = field(default_factory=list)
     suspects: list[Suspect] = field(default_factory=list)
     pairs: list[Pair] = field(default_factory=list)
     evidence: list[EvidenceDraft] = field(default_factory=list)

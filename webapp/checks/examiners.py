@@ -18,6 +18,7 @@ from webapp.checks.figures import work_figures, work_named
 from webapp.checks.models import EvidenceKind, Outcome
 from webapp.checks.origin import JudgeOrigin
 from webapp.checks.pairs import VerifyPairs
+from webapp.checks.signature import ReadSignature, WeighSignature
 from webapp.checks.storage import preview_key
 from webapp.errors import ErrorCode, ProductError
 from webapp.files import Area
@@ -169,7 +170,9 @@ EXAMINERS: list[Examiner] = [
     FindExact(),
     TakeFingerprints(),
     SearchCandidates(),
+    ReadSignature(),
     VerifyPairs(),
+    WeighSignature(),
     JudgeOrigin(),
 ]
 

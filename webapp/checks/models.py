@@ -74,6 +74,7 @@ class EvidenceKind(models.TextChoices):
     EXACT = "exact", _("Exact file")
     CANDIDATES = "candidates", _("Look-alikes")
     PAIR = "pair", _("Side-by-side verification")
+    SIGNATURE = "signature", _("Signature")
     PRIVATE = "private", _("Private catalogue")
     ORIGIN = "origin", _("Made by AI?")
     REVIEW = "review", _("Reviewers")

@@ -20,7 +20,7 @@ from provenance.matching.policy import ALWAYS_VERIFIED, MOST_VERIFIED
 from provenance.matching.verify import VERSION, Overlay, PairKind, described, pair_model, verify_described
 from webapp import files
 from webapp.checks.candidates import near_figures
-from webapp.checks.context import Context, EvidenceDraft, Pair
+from webapp.checks.context import Context, EvidenceDraft, Pair, Suspect
 from webapp.checks.figures import work_figures, work_named
 from webapp.checks.models import Check, EvidenceKind, Outcome
 from webapp.checks.renditions import RGB, make_renditions
@@ -49,7 +49,7 @@ class VerifyPairs:
     def examine(self, context: Context) -> list[EvidenceDraft]:
         """See :class:`webapp.checks.context.Examiner`."""
         context.algorithms["verification"] = VERSION
-        suspects = context.suspects[:MOST_VERIFIED]
+        suspects = _named_first(context)[: MOST_VERIFIED + len(context.named)]
         works = Work.objects.live().select_related("organisation").in_bulk([each.work_id for each in suspects])
         query = described(context.picture.pixels) if suspects else None
         rejected = {work for rejections in REJECTIONS for work in rejections(context.check)}
@@ -76,6 +76,13 @@ class VerifyPairs:
             ):
                 _keep_renditions(context, ordinal, reference, verdict.alignment)
         return drafts
+
+
+def _named_first(context: Context) -> list[Suspect]:
+    """Return the candidates, those that a signature names before the others, whether they look alike or not."""
+    found = {suspect.work_id: suspect for suspect in context.suspects}
+    named = [found.pop(work_id, Suspect(work_id, {}, is_near=False)) for work_id in context.named]
+    return [*named, *found.values()]
 
 
 def _explained(context: Context, rejected: set[uuid.UUID]) -> bool:

@@ -5,11 +5,13 @@ The rules, strongest first. A candidate by itself is never a match, and a verdic
 1. The same file or the same pixels are registered: **Registered**.
 2. A pair was verified, or reviewers confirmed it: **Registered**.
 3. A pair agrees in part: **Probably registered**.
-4. An encrypted catalogue reports a match, which nothing can verify: **A private catalogue reports a match**.
-5. A near candidate could not be verified, or the picture is too simple to fingerprint: **Cannot tell**.
-6. Otherwise: **Not found here**, which says nothing of any place but this registry.
+4. A genuine signature points to a record, and comparing the two does not speak against it: **Probably registered**.
+5. An encrypted catalogue reports a match, which nothing can verify: **A private catalogue reports a match**.
+6. A near candidate could not be verified, or the picture is too simple to fingerprint: **Cannot tell**.
+7. Otherwise: **Not found here**, which says nothing of any place but this registry.
 
-What reviewers decided on a pair stands above what the algorithms say of it; it never touches an exact match.
+A signature alone is a pointer: it never makes the verdict Registered. What reviewers decided on a pair stands above
+what the algorithms say of it, signatures included; it never touches an exact match.
 """
 
 from __future__ import annotations
@@ -72,6 +74,11 @@ def fuse(evidence: Sequence[Finding], *, registry_size: int) -> Fused:
     if partial:
         return Fused(Verdict.PROBABLY_REGISTERED, _partial_words(partial))
 
+    signed = [item for item in evidence if item.kind == EvidenceKind.SIGNATURE and item.outcome == Outcome.LEANS]
+    signed = [item for item in signed if _work_id(item) not in rejected]
+    if signed:
+        return Fused(Verdict.PROBABLY_REGISTERED, _signed_words(signed[0]))
+
     private = [item for item in evidence if item.kind == EvidenceKind.PRIVATE and item.outcome == Outcome.LEANS]
     if private:
         return Fused(Verdict.PRIVATE_MATCH, _private_words(private))
@@ -132,6 +139,13 @@ def _partial_words(partial: Sequence[Finding]) -> str:
         "Part of this picture agrees with the work %(work)s, but less than we ask for to be sure. "
         "Look at the two side by side."
     ) % {"work": _named(best, len(partial) - 1)}
+
+
+def _signed_words(signed: Finding) -> str:
+    return _(
+        "A genuine signature in this picture points to the work %(work)s. A signature is a pointer, not a proof: "
+        "comparing the two pictures was not enough to be sure. Look at them yourself."
+    ) % {"work": _named(signed, 0)}
 
 
 def _private_words(private: Sequence[Finding]) -> str:

@@ -36,14 +36,17 @@ def test_it_works(cast: Cast) -> None:
     assert (check.sha256, check.byte_size) == (sha256_of(data), len(data))
     assert files.read(Area.CHECKS, check.file_key) == data
     assert check.job.watched_by_link
-    assert [key for key, _label in check.job.steps][:7] == [
+    assert [key for key, _label in check.job.steps][:10] == [
         "received",
         "decode",
         "exact",
         "fingerprints",
         "candidates",
+        "signature",
         "deephash",
         "verification",
+        "private",
+        "weighing",
     ]
     assert check.job.steps[-1][0] == "verdict"
     assert OrmQ.objects.count() == 1

@@ -33,6 +33,10 @@ def pair(outcome: str, work: str = A, near: bool = True, **figures: Any) -> Item
     return Item("pair", outcome, {**about(work), "near": near, "inliers": 40, "overlap_reference": 0.62, **figures})
 
 
+def signature(outcome: str = "leans", work: str = A) -> Item:
+    return Item("signature", outcome, about(work))
+
+
 def review(outcome: str, work: str = A) -> Item:
     return Item("review", outcome, about(work))
 
@@ -72,6 +76,13 @@ R, P, N, C = Verdict.REGISTERED, Verdict.PROBABLY_REGISTERED, Verdict.NOT_FOUND,
         pytest.param([USABLE, pair("leans"), review("for")], R, id="reviewers confirmed the partial pair"),
         pytest.param([USABLE, pair("against"), review("for")], R, id="reviewers confirmed what verification did not"),
         pytest.param([USABLE, pair("leans"), review("neutral")], P, id="reviewers unsure change nothing"),
+        pytest.param([USABLE, signature()], P, id="a signature points"),
+        pytest.param([USABLE, signature(), pair("neutral")], P, id="a signature points, comparing cannot tell"),
+        pytest.param([SIMPLE, signature()], P, id="a signature on what is too simple"),
+        pytest.param([USABLE, signature(), pair("for")], R, id="a signature, and verification agrees"),
+        pytest.param([USABLE, signature("neutral"), pair("against")], N, id="a copied signature"),
+        pytest.param([USABLE, signature("neutral")], N, id="a generator's, revoked, or none"),
+        pytest.param([USABLE, signature(), review("against")], N, id="reviewers rejected what a signature points to"),
     ],
 )
 def test_the_table(evidence: list[Item], expected: Verdict) -> None:
@@ -103,6 +114,6 @@ def test_not_found_speaks_of_this_registry_only() -> None:
 
 
 def test_no_verdict_accuses() -> None:
-    for evidence in ([exact()], [pair("for")], [pair("leans")], [pair("neutral")], [SIMPLE], [USABLE]):
+    for evidence in ([exact()], [pair("for")], [pair("leans")], [pair("neutral")], [signature()], [SIMPLE], [USABLE]):
         words = fuse(evidence, registry_size=30).explanation.lower()
         assert not any(word in words for word in ("stolen", "fake", "theft", "infring", "illegal", "copied"))
