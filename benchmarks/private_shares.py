@@ -321,7 +321,7 @@ machine's load was {cost.load:.1f} when the run began. {cost.right:,} of {cost.q
 | peak memory of a server at {SIZES[-1]:,} entries | {cost.peak_bytes / 1e6:.0f} MB |
 
 One whole `bit` answer, against the paper's 137 ms an entry on 56 virtual processors; the least of {REPEATS}
-questions, because everything else on the machine only adds to it:
+questions. Seconds include waiting for the machine's other work, which changes during a run; processor time does not:
 
 | entries | one core | two cores | processor time | paper | times |
 |---|---|---|---|---|---|

@@ -24,7 +24,15 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 from rich.table import Table
 
-from provenance import cli_artwork, cli_models, cli_private, cli_private_site, cli_shares, cli_signature
+from provenance import (
+    cli_artwork,
+    cli_keyholder,
+    cli_models,
+    cli_private,
+    cli_private_site,
+    cli_shares,
+    cli_signature,
+)
 from provenance.detection.detector import DETECTOR, Band, Detector
 from provenance.hashing.code import hamming
 from provenance.hashing.dinohash import published_hashers
@@ -38,8 +46,8 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, help="Is this pict
 app.add_typer(cli_models.app, name="models")
 app.add_typer(cli_artwork.app)
 app.add_typer(cli_signature.app)
-app.add_typer(cli_private.app, name="private")
-app.add_typer(cli_private.keyholders, name="keyholder")
+app.add_typer(cli_keyholder.app, name="private")
+app.add_typer(cli_keyholder.keyholders, name="keyholder")
 app.add_typer(cli_shares.app, name="shareholder")
 cli_private.catalogues.command("ask-site")(cli_private_site.ask_site)
 app.add_typer(cli_private.catalogues, name="catalogue")

@@ -1,4 +1,4 @@
-"""The command line's part for private catalogues: the engine, keyholders, and catalogues that nobody can read.
+"""The command line's part for private catalogues: making them, and asking what nobody can read.
 
 A catalogue is encrypted or in shares, as its agreement says; the commands are the same.
 """
@@ -6,8 +6,6 @@ A catalogue is encrypted or in shares, as its agreement says; the commands are t
 from __future__ import annotations
 
 import json
-import os
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -15,12 +13,11 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
+from provenance.cli_keyholder import CoresOption, MemoryOption, in_bytes, usable_cores
 from provenance.cli_members import (
     BAD_INPUT,
-    FolderArgument,
     JsonOption,
     PassphraseOption,
-    add_member_commands,
     ask_passphrase,
     err,
     line,
@@ -36,7 +33,6 @@ from provenance.hashing.hasher import HASHERS
 from provenance.images.decode import DecodeError, decode
 from provenance.matching.policy import POLICIES
 from provenance.models.errors import ModelError
-from provenance.private_lookup import engine_setup
 from provenance.private_lookup.agreement import Agreement
 from provenance.private_lookup.circuit import Policy
 from provenance.private_lookup.client import Client, EncryptedIndex, local_evaluator, offer
@@ -45,7 +41,6 @@ from provenance.private_lookup.errors import BadInput, Refused
 from provenance.private_lookup.identity import Identity, Vault, write_whole
 from provenance.private_lookup.index import Answer, PrivateIndex
 from provenance.private_lookup.joint_keys import read_keys
-from provenance.private_lookup.parties import Keyholder
 from provenance.private_lookup.registry import Registry
 from provenance.private_lookup.rotation import rotate as rotate_keys
 from provenance.private_lookup.scheme import (
@@ -57,7 +52,7 @@ from provenance.private_lookup.scheme import (
     scheme_for,
     shares_for,
 )
-from provenance.private_lookup.service import DistantKeyholder, RemoteKeyholder, serve
+from provenance.private_lookup.service import DistantKeyholder, RemoteKeyholder
 from provenance.private_lookup.shares.catalogue import Catalogue
 from provenance.private_lookup.shares.index import SharedIndex
 from provenance.private_lookup.tls import parse_address
@@ -65,13 +60,9 @@ from provenance.private_lookup.watch import Alarm, Gateway
 from provenance.private_lookup.work import LocalWorkers
 from provenance.private_lookup.work_ray import RayWorkers
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help="The engine of private catalogues.")
-keyholders = typer.Typer(no_args_is_help=True, add_completion=False, help="Keep a share of a private catalogue's key.")
 catalogues = typer.Typer(no_args_is_help=True, add_completion=False, help="Make and ask private catalogues.")
-add_member_commands(keyholders, Keyholder)
 
 NOT_FOUND = 1
-_LOOK_AGAIN = 1.0
 _OFFERED = [name for name, hasher in HASHERS.items() if hasher.length in CODE_LENGTHS]
 
 _T = TypeVar("_T")
@@ -87,77 +78,6 @@ KeyholdersOption = Annotated[
     list[str] | None,
     typer.Option("--keyholder", help="Encrypted: a keyholder's socket, or host:port; all, in the agreement's order."),
 ]
-MemoryOption = Annotated[
-    float | None, typer.Option("--memory", min=1, help="GiB that engines may use, for blocks too.")
-]
-CoresOption = Annotated[int | None, typer.Option("--cores", min=1, help="Processors to keep busy; all by default.")]
-
-
-@app.command()
-def setup() -> None:
-    """Install OpenFHE, for a Python that it has a wheel for, unless it is here; print that interpreter."""
-    with problems_as_sentences():
-        line(str(engine_setup.set_up()))
-
-
-@app.command()
-def engine() -> None:
-    """Print the interpreter that private look-ups run under, or say what is missing."""
-    with problems_as_sentences():
-        line(str(engine_setup.find()))
-
-
-@keyholders.command()
-def generate(
-    folder: FolderArgument,
-    exchange: Annotated[Path, typer.Argument(help="A folder that all keyholders share, by whatever means.")],
-    wait: Annotated[
-        bool, typer.Option(help="Go on until the keys are there, instead of saying what is missing.")
-    ] = True,
-    passphrase: PassphraseOption = None,
-) -> None:
-    """Take part in making the joint keys."""
-    with problems_as_sentences(), Keyholder(folder, ask_passphrase(passphrase)) as keyholder:
-        exchange.mkdir(exist_ok=True)
-        said = ""
-        while (missing := keyholder.generate(exchange)) is not None:
-            if missing != said:
-                line(f"Waiting for {missing}.")
-            if not wait:
-                return
-            said = missing
-            time.sleep(_LOOK_AGAIN)
-        line(f"The joint keys are in {folder / 'keys'}.")
-
-
-@keyholders.command("serve")
-def serve_keyholder(
-    folder: FolderArgument,
-    catalogue: Annotated[Path, typer.Option("--catalogue", help="Folder of the catalogue's blocks and manifest.")],
-    at: Annotated[
-        Path | None, typer.Option("--socket", help="Where to answer; only this user may write to it.")
-    ] = None,
-    listen: Annotated[
-        str | None, typer.Option(help="host:port to answer at instead, over TLS, to admitted clients and the holder.")
-    ] = None,
-    recomputed: Annotated[
-        int | None,
-        typer.Option(min=1, help="Compute only so many blocks again, chosen at random, before a share is given."),
-    ] = None,
-    cores: CoresOption = None,
-    memory: MemoryOption = None,
-    passphrase: PassphraseOption = None,
-) -> None:
-    """Check questions, and answer with shares, until Ctrl-C."""
-    if (at is None) == (listen is None):
-        raise typer.BadParameter("Give either --socket or --listen.")
-    limits = Limits(memory=_bytes(memory), threads=cores or _usable_cores())
-    opened = Keyholder(folder, ask_passphrase(passphrase), registry=catalogue, recomputed=recomputed, limits=limits)
-    with problems_as_sentences(), opened as keyholder:
-        where = at or parse_address(listen or "")
-        serve(keyholder, where, ready=lambda _port: line(f"{keyholder.identity.name} answers at {at or listen}."))
-
-
 @catalogues.command("identity")
 def make_identity(
     folder: Annotated[Path, typer.Argument(help="Where the secret keys go.")],
@@ -504,13 +424,13 @@ def _needed(value: _T | None, option: str) -> _T:
 
 
 def engine_for(agreement: Agreement) -> Engine:
-    limits = Limits(threads=_usable_cores())
+    limits = Limits(threads=usable_cores())
     return Engine(agreement.scheme, len(agreement.sub_keys), agreement.digest, limits)
 
 
 def _workers(agreement: Agreement, cores: int | None, memory: float | None) -> LocalWorkers:
     parties, digest = len(agreement.sub_keys), agreement.digest
-    return LocalWorkers(agreement.scheme, parties, digest, cores=cores or _usable_cores(), memory=_bytes(memory))
+    return LocalWorkers(agreement.scheme, parties, digest, cores=cores or usable_cores(), memory=in_bytes(memory))
 
 
 def _keyholders(given: list[str] | None, agreement: Agreement, identity: Identity | None) -> list[RemoteKeyholder]:
@@ -536,12 +456,3 @@ def _ray(agreement: Agreement, address: str) -> Iterator[RayWorkers]:
         yield workers
     finally:
         workers.close()
-
-
-def _usable_cores() -> int:
-    """Return what OMP_NUM_THREADS says, as for everything else that counts, or all that this process may use."""
-    return int(os.environ.get("OMP_NUM_THREADS") or len(os.sched_getaffinity(0)))
-
-
-def _bytes(gibibytes: float | None) -> int | None:
-    return None if gibibytes is None else int(gibibytes * (1 << 30))

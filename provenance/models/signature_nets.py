@@ -9,6 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 _LUMA = (0.299, 0.587, 0.114)
+# How many times more than its share of a change a place gets at most.
+_MOST = 2.0
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,10 @@ def visibility(pixels: Tensor) -> Tensor:
     return hidden / hidden.square().mean((2, 3), keepdim=True).sqrt()
 
 
+def _normal(change: Tensor) -> Tensor:
+    return change / change.square().mean((1, 2, 3), keepdim=True).clamp_min(1e-12).sqrt()
+
+
 class Injector(nn.Module):
     """W: what to add to a picture's luma so that its detector finds the pattern.
 
@@ -75,9 +81,10 @@ class Injector(nn.Module):
             nn.init.zeros_(parameter)
 
     def forward(self, pixels: Tensor, pattern: Tensor) -> Tensor:
-        change: Tensor = pattern + self.body(torch.cat([pixels - 0.5, 0.25 * pattern], 1))
-        change = visibility(pixels) * change
-        return change / change.square().mean((1, 2, 3), keepdim=True).clamp_min(1e-12).sqrt()
+        spread = visibility(pixels)
+        change: Tensor = spread * (pattern + self.body(torch.cat([pixels - 0.5, 0.25 * pattern], 1)))
+        # Signatures are found most easily where a picture is smooth, and seen most easily there too.
+        return _normal(torch.clamp(_normal(change), -_MOST * spread, _MOST * spread))
 
 
 class SignatureDetector(nn.Module):
