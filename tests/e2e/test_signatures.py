@@ -72,4 +72,4 @@ def test_signing_checking_and_testing(owner_page: Page, tmp_path: Path) -> None:
     page.get_by_role("button", name="Revoke").click()
     expect(page.get_by_text("Checks that read this signature say that it was revoked.")).to_be_visible()
     page.get_by_role("button", name="Undo").click()
-    expect(page.get_by_text("In force")).to_be_visible()
+    expect(page.get_by_text("In force", exact=True)).to_be_visible()
