@@ -37,8 +37,8 @@ def test_it_works(checked: Check) -> None:
     assert content["registry_size"] == 1
     assert content["algorithms"]["verification"] == "verify-v2"
     kinds = [item["kind"] for item in content["evidence"]]
-    assert kinds == ["picture", "exact", *["candidates"] * 4, "pair", "origin"]
-    pair = content["evidence"][-2]["figures"]
+    assert kinds == ["picture", "exact", *["candidates"] * 4, "pair", "signature", "origin"]
+    pair = content["evidence"][-3]["figures"]
     assert pair["work"]["title"] == "calla"
     assert pair["thresholds"]["verified"] <= pair["probability"] <= 1
     assert content["submitted_at"] < content["finished_at"]
