@@ -56,6 +56,8 @@ HASH = "dinohash-house-v2"
 RESTORED = "restored by a network given pairs"
 READ, ACCEPTED = ": read", ": accepted for the record"
 AVERAGE = f"average of {AVERAGED} pictures of one generator put on another picture: read"
+# dwtDct refuses pictures of fewer pixels.
+_PEERS_LEAST = 256 * 256
 _EXAMPLES, _EXAMPLE_SIZE = ("chelsea.jpg", "astronaut.jpg", "dragonfly.jpg"), (256, 200)
 _SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 
@@ -197,8 +199,11 @@ def attack_one(index: int, restorer: attacks.Restorer, commons: list[RGB]) -> di
 
 
 def peers_one(index: int) -> dict[str, tuple[float, dict[str, float]]]:
-    """Return for each peer the PSNR of one signed test picture and the share of right bits after every edit."""
+    """Return for each peer the PSNR of one signed test picture and the share of right bits after every edit; nothing
+    for a picture too small for one of them."""
     (pixels,) = pictures(index, 1)
+    if pixels.shape[0] * pixels.shape[1] < _PEERS_LEAST:
+        return {}
     bits = Generator(PCG64(index)).random(32) < 0.5
     done = {}
     for name, peer in signature_peers.peers()[0].items():
@@ -211,27 +216,6 @@ def peers_one(index: int) -> dict[str, tuple[float, dict[str, float]]]:
 
 def _generator() -> Payload:
     return Payload(77, authentication_tag(KEY, 77, b"a generator"))
-
-
-def run_peers() -> tuple[dict[str, dict[str, tuple[float, float]]], dict[str, float], dict[str, str]]:
-    """Return for each peer and edit the mean share of right bits and of pictures whose 32 bits all are; the PSNR; and
-    which peers are absent."""
-    found, absent = signature_peers.peers()
-    rows: dict[str, dict[str, list[float]]] = {name: {} for name in found}
-    decibels: dict[str, list[float]] = {name: [] for name in found}
-    for index, pixels in enumerate(pictures(0, PEER_PICTURES)):
-        bits = Generator(PCG64(index)).random(32) < 0.5
-        for name, peer in found.items():
-            signed = peer.embed(pixels, bits)
-            decibels[name].append(psnr(pixels, signed))
-            for edit, change in EDITS.items():
-                back = peer.extract(np.ascontiguousarray(change(signed, Generator(PCG64(index)))))
-                rows[name].setdefault(edit, []).append(float((back == bits).mean()))
-    shares = {
-        name: {edit: (float(np.mean(values)), float(np.mean(np.array(values) == 1))) for edit, values in each.items()}
-        for name, each in rows.items()
-    }
-    return shares, {name: float(np.mean(values)) for name, values in decibels.items()}, absent
 
 
 def main() -> None:
@@ -253,7 +237,8 @@ def main() -> None:
         restorer = attacks.train_restorer(pairs, RESTORER_STEPS, seed=91)
         commons = [sign(pixels, _generator()) for pixels in pictures(200, AVERAGED)]
         attacking = pool.map(partial(attack_one, restorer=restorer, commons=commons), range(ATTACKED))
-        runs, words, peered, attacked = list(running), list(reading), list(beside), list(attacking)
+        runs, words, attacked = list(running), list(reading), list(attacking)
+        peered = [each for each in beside if each]
     exact = {name: Cell(sum(run.exact[name] for run in runs), len(runs)) for name in EDITS}
     with_presets = [run.presets for run in runs if run.presets]
     presets = {
@@ -263,13 +248,13 @@ def main() -> None:
         name: (Cell(sum(each[name][0] for each in attacked), ATTACKED), float(np.mean([e[name][1] for e in attacked])))
         for name in attacked[0]
     }
+    found, absent = signature_peers.peers()
     shares = {
         name: {edit: (float(np.mean(values)), float(np.mean(np.array(values) == 1)))
                for edit in EDITS for values in [[each[name][1][edit] for each in peered]]}
-        for name in peered[0]
+        for name in found
     }  # fmt: skip
-    peer_decibels = {name: float(np.mean([each[name][0] for each in peered])) for name in peered[0]}
-    absent = signature_peers.peers()[1]
+    peer_decibels = {name: float(np.mean([each[name][0] for each in peered])) for name in found}
     forged = {name: value for name, value in after.items() if name.endswith((READ, ACCEPTED)) or name == AVERAGE}
     removed = {name: value for name, value in after.items() if name not in forged}
     accepted_of_each = [cell for name, (cell, _) in forged.items() if name.endswith(ACCEPTED)]
@@ -304,7 +289,7 @@ def main() -> None:
     markdown = f"""
 {PICTURES} test pictures, signed at {decibels:.2f} dB on average after rounding to 8 bits ({lowest:.1f} to
 {highest:.1f}; mean SSIM {np.mean([run.similarity for run in runs]):.4f}): pictures with more texture are changed more.
-All 64 bits right, per cent with 95 % intervals (Wilson). The peers have 32 bits, on the first {PEER_PICTURES} of the
+All 64 bits right, per cent with 95 % intervals (Wilson). The peers have 32 bits, on {len(peered)} of the
 pictures; their columns show the share of right bits, then of pictures with all 32 right:
 
 {tables["edits"].to_markdown()}{left_out}
