@@ -10,6 +10,7 @@ from provenance.images.quality import mse
 from provenance.watermark.networks import RGB, SMALLEST_SIDE, canonical_size, change_for, mean_masking, most_change
 from provenance.watermark.pattern import laid_over
 from provenance.watermark.payload import Payload, encode
+from provenance.watermark.read import read
 
 # Texture hides a change and hides the signature from its detector too. So a picture's PSNR falls by 34 dB for ten times
 # the masking, around 44 dB at the masking of an ordinary photograph.
@@ -17,6 +18,8 @@ _USUAL_PSNR, _USUAL_MASKING, _SLOPE = 44.0, 0.25, 34.0
 LEAST_PSNR, MOST_PSNR = 38.5, 49.0
 _LONGEST_TO_SHORTEST = 6
 _ROUNDS, _STRONGER = 4, 1.3
+# Decibels, for a picture whose signature cannot be read back.
+_STRONGER_BY = 4.0
 _BAND = 256
 
 
@@ -63,6 +66,20 @@ def sign(pixels: RGB, payload: Payload, psnr: float | None = None) -> RGB:
         if reached > 0:
             gain *= min(_STRONGER, (wanted / reached) ** 0.5)
     return signed
+
+
+def sign_readably(pixels: RGB, payload: Payload) -> RGB:
+    """As :func:`sign`, and read the result; where that fails, sign once more and stronger.
+
+    Raises:
+        CannotBeSigned: as :func:`sign`, or the signature cannot be read even so.
+        provenance.models.errors.ModelMissing: the networks are not here.
+    """
+    for psnr in (psnr_for(pixels), psnr_for(pixels) - _STRONGER_BY):
+        signed = sign(pixels, payload, psnr)
+        if any(reading.payload == payload for reading in read(signed)):
+            return signed
+    raise CannotBeSigned("This picture drowns a signature: what was written could not be read back.")
 
 
 def see_room(height: int, width: int) -> None:
