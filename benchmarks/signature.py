@@ -48,10 +48,10 @@ RGB = npt.NDArray[np.uint8]
 Change = Callable[[RGB, Generator], RGB]
 
 KEY = bytes(range(32))
-PICTURES, PRESET_PICTURES, ATTACKED, PEER_PICTURES = (2, 0, 1, 1) if QUICK else (100, 8, 30, 30)
-PAIRS, RESTORER_STEPS = (3, 8) if QUICK else (150, 1000)
-CLEAN, WORDS_PER_PICTURE = (3, 10) if QUICK else (120, 100)
-AVERAGED = 3 if QUICK else 100
+PICTURES, PRESET_PICTURES, ATTACKED, PEER_PICTURES = (2, 0, 1, 1) if QUICK else (50, 3, 12, 20)
+PAIRS, RESTORER_STEPS = (3, 8) if QUICK else (80, 400)
+CLEAN, WORDS_PER_PICTURE = (3, 10) if QUICK else (50, 40)
+AVERAGED = 3 if QUICK else 50
 HASH = "dinohash-house-v2"
 RESTORED = "restored by a network given pairs"
 READ, ACCEPTED = ": read", ": accepted for the record"
