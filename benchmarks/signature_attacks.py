@@ -10,20 +10,19 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from provenance.models.signature_nets import DETECTOR, SignatureDetector
 from provenance.training.regenerated import autoencoders
-from provenance.watermark.networks import networks
+from provenance.watermark.networks import canonical_size, networks
 
 RGB = npt.NDArray[np.uint8]
 Attack = Callable[[RGB], RGB]
 
-RESTORED_SIDE = 128
-
 
 def to_tensor(pixels: RGB) -> Tensor:
     """Return ``[1,3,H,W]`` in 0..1 of uint8 ``[H,W,3]``."""
-    return torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1)[None].float() / 255
+    return torch.from_numpy(np.array(pixels)).permute(2, 0, 1)[None].float() / 255
 
 
 def to_pixels(tensor: Tensor) -> RGB:
@@ -52,6 +51,12 @@ def _regenerated(through: Attack, pixels: RGB) -> RGB:
     return through(even(pixels, 8))
 
 
+def _canonical(pixels: Tensor) -> Tensor:
+    """The copy that the detector looks at, differentiable."""
+    size = canonical_size(*pixels.shape[2:])
+    return functional.interpolate(pixels, size, mode="bicubic", antialias=True, align_corners=False)
+
+
 class Restorer(nn.Module):
     """M: a network of the detector's shape that was given pairs and takes the signature away again."""
 
@@ -60,28 +65,31 @@ class Restorer(nn.Module):
         self.body = SignatureDetector(DETECTOR)
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """Return restored ``[B,3,H,W]`` of signed pictures in 0..1; H and W even."""
+        """Return what to add to signed pictures of the canonical area, ``[B,1,H,W]``, for ``[B,3,H,W]`` in 0..1."""
         change: Tensor = self.body(pixels)
-        return pixels - 0.05 * change
+        return -0.05 * change
 
 
 def train_restorer(pairs: list[tuple[RGB, RGB]], steps: int, seed: int) -> Restorer:
-    """Train M on (original, signed) pairs by the mean squared error to the originals, on squares of 128 pixels."""
+    """Train M on (original, signed) pairs by the mean squared error to the originals, on squares of 128 pixels of the
+    copies that the detector looks at."""
     torch.manual_seed(seed)
     random = np.random.default_rng(seed)
+    copies = [(_canonical(to_tensor(plain)), _canonical(to_tensor(signed))) for plain, signed in pairs]
     restorer = Restorer()
     optimiser = torch.optim.Adam(restorer.parameters(), 1e-3)
-    side, batch = RESTORED_SIDE, 8
+    side, batch = 128, 8
     for step in range(steps):
         for group in optimiser.param_groups:
             group["lr"] = 1e-3 * min(1.0, (step + 1) / 50) * (1 - 0.95 * step / steps)
         plain, signed = [], []
-        for index in random.integers(0, len(pairs), batch):
-            one, other = pairs[index]
-            top, left = (int(random.integers(0, size - side + 1)) for size in one.shape[:2])
-            plain.append(to_tensor(one[top : top + side, left : left + side]))
-            signed.append(to_tensor(other[top : top + side, left : left + side]))
-        loss = (restorer(torch.cat(signed)) - torch.cat(plain)).square().mean()
+        for index in random.integers(0, len(copies), batch):
+            one, other = copies[index]
+            top, left = (int(random.integers(0, size - side + 1)) for size in one.shape[2:])
+            plain.append(one[..., top : top + side, left : left + side])
+            signed.append(other[..., top : top + side, left : left + side])
+        given = torch.cat(signed)
+        loss = (given + restorer(given) - torch.cat(plain)).square().mean()
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
@@ -89,19 +97,23 @@ def train_restorer(pairs: list[tuple[RGB, RGB]], steps: int, seed: int) -> Resto
 
 
 def restored(restorer: Restorer, signed: RGB) -> RGB:
-    """Return what M makes of a signed picture."""
-    return to_pixels(restorer(to_tensor(even(signed, 2))))
+    """Return what M makes of a signed picture: its change, brought to the picture's size and added."""
+    x = to_tensor(signed)
+    change = functional.interpolate(restorer(_canonical(x)), x.shape[2:], mode="bicubic", align_corners=False)
+    return to_pixels(x + change)
 
 
 def erased(signed: RGB, eps: float, steps: int = 20) -> RGB:
-    """Projected gradient descent on the detector's map towards nothing, within ``eps`` (0..1) of each value (Madry et
-    al., ICLR 2018), at the picture's own size."""
+    """Projected gradient descent (Madry et al., ICLR 2018) within ``eps`` (0..1) of each value, against the agreement
+    of what the detector sees with what it saw before."""
     _, detector = networks()
-    start = to_tensor(even(signed, 2))
+    start = to_tensor(signed)
+    with torch.no_grad():
+        seen = detector(_canonical(start))
     x = start.clone()
     for _ in range(steps):
         x.requires_grad_(True)
-        (gradient,) = torch.autograd.grad(detector(x).square().sum(), x)
+        (gradient,) = torch.autograd.grad((detector(_canonical(x)) * seen).sum(), x)
         with torch.no_grad():
             x = (x - 2.5 * eps / steps * gradient.sign()).clamp(start - eps, start + eps).clamp(0, 1)
     return to_pixels(x.detach())
@@ -114,14 +126,22 @@ def moved(original: RGB, signed: RGB, target: RGB) -> RGB:
 
 
 def averaged(signed: list[RGB], target: RGB, strength: float) -> RGB:
-    """Copy what many signed pictures have in common, without their originals: each less a blurred copy of itself, at
-    one size, averaged, brought to a deviation of ``strength`` grey levels, and added to another picture."""
-    side = (256, 256)
-    total = np.zeros((*side, 3))
+    """Copy what many signed pictures have in common, without their originals: of each the upper left corner of the copy
+    that signatures are computed on, less a blurred one of itself; averaged, brought to a deviation of ``strength`` grey
+    levels, and added to another picture's corner."""
+    side = 176
+    total = np.zeros((side, side))
+    used = 0
     for pixels in signed:
-        small = cv2.resize(pixels, side, interpolation=cv2.INTER_AREA).astype(np.float64)
-        total += small - cv2.GaussianBlur(small, (0, 0), 4)
-    common = (total / len(signed)).mean(2)
-    common *= strength / common.std()
-    change = cv2.resize(common, target.shape[1::-1], interpolation=cv2.INTER_CUBIC)[..., None]
-    return np.asarray(np.clip(np.rint(target + change), 0, 255), np.uint8)
+        height, width = canonical_size(*pixels.shape[:2])
+        if min(height, width) < side:
+            continue
+        copy = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)[:side, :side].astype(np.float64)
+        total += (copy - cv2.GaussianBlur(copy, (0, 0), 4)).mean(2)
+        used += 1
+    common = total / max(1, used)
+    change = np.zeros(canonical_size(*target.shape[:2]))
+    height, width = (min(side, size) for size in change.shape)
+    change[:height, :width] = (strength / common.std() * common)[:height, :width]
+    whole = cv2.resize(change, target.shape[1::-1], interpolation=cv2.INTER_CUBIC)[..., None]
+    return np.asarray(np.clip(np.rint(target + whole), 0, 255), np.uint8)

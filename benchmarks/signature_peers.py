@@ -57,7 +57,7 @@ def peers() -> tuple[dict[str, Peer], dict[str, str]]:
 
 
 def _rivagan() -> Peer:
-    """RivaGAN (Zhang et al., 2019): RGB in [-1, 1], one frame of a film."""
+    """RivaGAN (Zhang et al., 2019): BGR in [-1, 1], as the package takes it, one frame of a film."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -71,11 +71,11 @@ def _rivagan() -> Peer:
         )
 
     def frame(pixels: RGB) -> npt.NDArray[np.float32]:
-        return np.asarray(pixels.transpose(2, 0, 1)[None, :, None] / 127.5 - 1, np.float32)
+        return np.asarray(pixels[..., ::-1].transpose(2, 0, 1)[None, :, None] / 127.5 - 1, np.float32)
 
     def embed(pixels: RGB, bits: Bits) -> RGB:
         (signed, *_) = encoder.run(None, {"frame": frame(pixels), "data": bits[None].astype(np.float32)})
-        return np.asarray(np.rint((signed[0, :, 0].transpose(1, 2, 0).clip(-1, 1) + 1) * 127.5), np.uint8)
+        return np.asarray(np.rint((signed[0, ::-1, 0].transpose(1, 2, 0).clip(-1, 1) + 1) * 127.5), np.uint8)
 
     def extract(pixels: RGB) -> Bits:
         (values, *_) = decoder.run(None, {"frame": frame(pixels)})

@@ -66,6 +66,10 @@ NOT_FOUND = 1
 _OFFERED = [name for name, hasher in HASHERS.items() if hasher.length in CODE_LENGTHS]
 
 _T = TypeVar("_T")
+_RAY_HELP = (
+    "Evaluate on the nodes of the Ray cluster at this address. Whoever controls a node controls this program, and so "
+    "whatever it has: use only a cluster whose machines you trust with that."
+)
 
 AgreementOption = Annotated[Path, typer.Option("--agreement", help="The agreement's file.")]
 KeysOption = Annotated[
@@ -295,7 +299,7 @@ def ask(
     cores: CoresOption = None,
     memory: MemoryOption = None,
     ray: Annotated[
-        str | None, typer.Option("--ray", help="Evaluate on the nodes of the Ray cluster at this address.")
+        str | None, typer.Option("--ray", help=_RAY_HELP)
     ] = None,
     credential: Annotated[
         str | None,

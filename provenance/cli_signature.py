@@ -53,8 +53,8 @@ class Found(StrEnum):
 _STATUS = {Found.GENUINE: 0, Found.COPIED: DIFFERENT, Found.NOT_GENUINE: DIFFERENT, Found.NONE: DIFFERENT}
 _WORDS = {
     Found.GENUINE: "A genuine signature, and of this picture.",
-    Found.COPIED: "A genuine signature, but of another picture: it was copied onto this one, or this one was altered "
-    "beyond recognition.",
+    Found.COPIED: "A genuine signature, but by its hash this is not its picture: it was copied onto this one, or this "
+    "one was cut or altered a lot.",
     Found.CANNOT_TELL: "A genuine signature. Whether it is of this picture cannot be told: there is too little in it.",
     Found.NOT_GENUINE: "It has the number of a record, and was not made with this key for that record: made up, or "
     "misread.",
@@ -97,8 +97,7 @@ def sign(
     _see_where_it_goes(target, record_file)
     from provenance.images.quality import psnr
     from provenance.watermark.record import Record
-    from provenance.watermark.sign import see_room
-    from provenance.watermark.sign import sign as write
+    from provenance.watermark.sign import see_room, sign_readably
 
     with _problems_as_sentences():
         pixels = _pixels(picture)
@@ -113,7 +112,7 @@ def sign(
         else:
             assert recipe is not None
             payload = _recipe_payload(recipe)
-        signed = write(pixels, payload)
+        signed = sign_readably(pixels, payload)
         # The record first: a signed picture without one is of no use to anybody.
         if record_file is not None:
             with record_file.open("xb") as handle:

@@ -9,6 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 _LUMA = (0.299, 0.587, 0.114)
+# What hides a change where there is no texture at all, as a deviation.
+_FLAT = 0.012
 # How many times more than its share of a change a place gets at most.
 _MOST = 2.0
 
@@ -53,7 +55,13 @@ def masking(pixels: Tensor) -> Tensor:
     mean = functional.avg_pool2d(padded, 9, 1)
     square = functional.avg_pool2d(padded * padded, 9, 1)
     deviation = (square - mean * mean).clamp_min(0).sqrt()
-    return (deviation + 0.012).sqrt()
+    return (deviation + _FLAT).sqrt()
+
+
+def most_hidden(pixels: Tensor) -> Tensor:
+    """Return the largest change of a place that is not seen, ``[B,1,H,W]`` in 0..1, for pixels ``[B,3,H,W]`` in 0..1:
+    1.3 of 255 grey levels where it is flat, and a quarter of its local deviation more where it is not."""
+    return 0.005 + 0.25 * (masking(pixels).square() - _FLAT)
 
 
 def visibility(pixels: Tensor) -> Tensor:

@@ -34,7 +34,7 @@ class Agreement:
         policies: what may be asked.
         parties: the keyholders, of whom the first leads; or the three servers that hold shares.
         holder: signs the catalogue's manifests.
-        daily_answers: how many questions of one client each party answers in 24 hours. About a hundred answers near
+        daily_answers: how many questions of one client are answered in 24 hours. About a hundred answers near
             an entry are enough to find it out bit by bit, so keep this far below.
         needed: how many keyholders decrypt together, whichever they are; None for all.
     """
@@ -91,6 +91,11 @@ class Agreement:
     def quorum(self) -> int:
         """How many keyholders take part in an answer."""
         return len(self.parties) if self.needed is None else self.needed
+
+    @property
+    def daily_answers_each(self) -> int:
+        """How many of one client's questions each party answers: of T of N a client may choose others each time."""
+        return max(1, self.daily_answers * self.quorum // len(self.parties))
 
     @cached_property
     def sub_keys(self) -> list[tuple[str, ...]]:

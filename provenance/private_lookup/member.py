@@ -122,18 +122,20 @@ class Member:
             query: digest of what is asked about; the same in ``bit`` and ``who``.
 
         Raises:
-            Refused: it was asked before, asks too often, or asks ``who`` before ``bit``.
+            Refused: it was asked before, asks too often, asks ``who`` before ``bit``, or copies another's query.
         """
         asked = [entry for entry in self.journal.entries if entry.event == "asked"]
         if any(entry.fields["question"] == question for entry in asked):
             raise Refused("This question was asked before. Ask it anew.")
+        if any(entry.fields["query"] == query and entry.fields["client"] != client for entry in asked):
+            raise Refused("Another client asked with this query: its answer is for that one only.")
         since = datetime.now(UTC) - _DAY
         recent = [
             entry
             for entry in asked
             if entry.fields["client"] == client and datetime.fromisoformat(entry.time) > since
         ]
-        if len(recent) >= self.agreement.daily_answers:
+        if len(recent) >= self.agreement.daily_answers_each:
             raise Refused(f"{client} has asked {len(recent)} questions in 24 hours, which is all that it may.")
         if policy is Policy.WHO and not self._answered_before(client, query):
             raise Refused("'who' is answered only after 'bit' was, for the same query of the same client.")

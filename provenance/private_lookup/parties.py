@@ -27,10 +27,12 @@ from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from provenance.private_lookup import generation
 from provenance.private_lookup.agreement import Agreement
+from provenance.private_lookup.circuit import Policy
 from provenance.private_lookup.engine import Engine, JointKeys, Limits
 from provenance.private_lookup.errors import BadInput, Forgotten, Refused
 from provenance.private_lookup.identity import Message, read_signed, seal, sign, write_whole
@@ -51,6 +53,8 @@ from provenance.private_lookup.work import LocalWorkers
 
 _NONCE = 32
 _MOST_SESSIONS = 64
+# In 24 hours, of all states that bring blocks to check: each try passes a false block with a chance of 1 in 65,537.
+_MOST_OFFERS = 20
 
 
 @dataclass
@@ -65,6 +69,7 @@ class _Session:
         seed: once all nonces are known.
         checks: the ciphertexts whose decryption must be zero.
         evaluation: numbers of blocks and what we compute of them, on its way since the check.
+        outputs: digest of the evaluation that we gave shares of; there is one at most.
     """
 
     id: str
@@ -75,6 +80,7 @@ class _Session:
     seed: bytes = b""
     checks: tuple[bytes, ...] = ()
     evaluation: Future[dict[int, bytes]] | None = None
+    outputs: str = ""
 
 
 class Keyholder(Member):
@@ -84,8 +90,8 @@ class Keyholder(Member):
         folder: as :meth:`create` made it.
         passphrase: opens it.
         registry: folder of the catalogue's blocks and manifest; for answering.
-        recomputed: of how many blocks, chosen at random, the evaluation is computed again before a share is given; None
-            for all of them.
+        recomputed: of how many blocks, chosen at random, the evaluation of a ``bit`` is computed again before a share
+            is given; None for all of them. Of a ``who`` all are, always.
         limits: of the engines; with more than one thread, as many processes as that share blocks.
         python: the engine's interpreter; found when left out.
 
@@ -139,14 +145,17 @@ class Keyholder(Member):
 
     # The four steps.
 
-    def commit(self, request: bytes) -> bytes:
+    def commit(self, request: bytes, *, offers: bool = True) -> bytes:
         """Begin with a question, or with the holder's manifest as an offer.
+
+        Args:
+            offers: whether whoever sends it may offer a state.
 
         Raises:
             BadInput: it is neither, or its sender is not known.
             Refused: it asks for what was not agreed to, about a state that was not checked, or too often.
         """
-        session = self._begin(request)
+        session = self._begin(request, offers)
         self._sessions[session.id] = session
         while len(self._sessions) > _MOST_SESSIONS:
             self._sessions.popitem(last=False)
@@ -154,11 +163,17 @@ class Keyholder(Member):
         return self._say("commit", {"request": session.id, "commitment": ours})
 
     def reveal(self, commits: Sequence[bytes]) -> bytes:
-        """Return our nonce, now that all are bound to theirs."""
+        """Return our nonce, now that all are bound to theirs.
+
+        Raises:
+            Refused: too many states were offered in 24 hours.
+        """
         session, messages = self._step("commit", commits)
         commitments = {name: str(message.fields.get("commitment")) for name, message in messages.items()}
         if session.commitments and session.commitments != commitments:
             raise self._refuse(session, "other commitments than before")
+        if not session.commitments and session.blocks and isinstance(session.request, Manifest):
+            self._count_offer(session)
         session.commitments = commitments
         return self._say("reveal", {"request": session.id, "nonce": session.nonce.hex()})
 
@@ -199,6 +214,11 @@ class Keyholder(Member):
         ours = session.evaluation.result()
         if any(outputs[number] != output for number, output in ours.items()):
             raise self._refuse(session, "the evaluation is not what was agreed: its bytes are not ours")
+        given = hashlib.sha256(b"".join(hashlib.sha256(output).digest() for output in outputs)).hexdigest()
+        if session.outputs not in ("", given):
+            raise self._refuse(session, "another evaluation of this question was answered already")
+        # Asked again, the same gets the same shares; where only some blocks were computed again, others may be false.
+        session.outputs = given
         engine = self._engine_of(self.agreement)
         ciphertexts = to_decrypt(engine, question.policy, outputs)
         shares = self._shares(session, ciphertexts, str(question.policy))
@@ -229,7 +249,7 @@ class Keyholder(Member):
 
     # What the steps are made of.
 
-    def _begin(self, request: bytes) -> _Session:
+    def _begin(self, request: bytes, offers: bool) -> _Session:
         nonce = os.urandom(_NONCE)
         try:
             question = read_question(request, self.agreement, self.clients())
@@ -238,6 +258,8 @@ class Keyholder(Member):
                 manifest = read_manifest(request, self.agreement)
             except BadInput:
                 raise not_a_question from None
+            if not offers:
+                raise Refused("Only the catalogue's holder offers a state.") from None
             states, seen = self._admitted()
             sequence, known = states.get(manifest.catalogue, (-1, ""))
             if manifest.id != known and manifest.sequence <= sequence:
@@ -255,6 +277,18 @@ class Keyholder(Member):
         self._count(question.id, question.client, question.policy, question.manifest, query)
         self._engine_of(self.agreement).read_query(question.query, manifest.group)
         return _Session(question.id, question, manifest.blocks, nonce, {})
+
+    def _count_offer(self, session: _Session) -> None:
+        """Take an offer down before its seed is known: of many seeds, one would hide a false block."""
+        since = datetime.now(UTC) - timedelta(hours=24)
+        recent = [
+            entry
+            for entry in self.journal.entries
+            if entry.event == "offered" and datetime.fromisoformat(entry.time) > since
+        ]
+        if len(recent) >= _MOST_OFFERS:
+            raise self._refuse(session, f"{len(recent)} states were offered in 24 hours, which is all that may be")
+        self.journal.append("offered", manifest=session.id)
 
     def _step(self, kind: str, messages: Sequence[bytes]) -> tuple[_Session, dict[str, Message]]:
         """Prove one message of every keyholder, all about one request, ours among them as we said it."""
@@ -292,7 +326,9 @@ class Keyholder(Member):
 
     def _evaluate(self, session: _Session, question: Question) -> dict[int, bytes]:
         """Return what we compute of some blocks, or of all, by their numbers."""
-        chosen = self._chosen(len(session.blocks))
+        count = len(session.blocks)
+        # Every output of a ``who`` is decrypted by itself.
+        chosen = self._chosen(count) if question.policy is Policy.BIT else list(range(count))
         _engine, keys, registry = self._tools()
         circuit = self.agreement.circuit(question.policy)
         blocks = [session.blocks[number] for number in chosen]

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from provenance.private_lookup import calls, frames, tls
-from provenance.private_lookup.errors import BadInput, KeyholderUnreachable
+from provenance.private_lookup.errors import BadInput, KeyholderUnreachable, Refused
 from provenance.private_lookup.identity import MOST_MESSAGE, Identity, PublicIdentity
 from provenance.private_lookup.parties import Keyholder
 
@@ -96,18 +96,21 @@ def _listening(at: Address) -> Iterator[socket.socket]:
 
 
 def _answer(keyholder: Keyholder, connection: socket.socket, turn: threading.Lock, *, proved: bool) -> None:
+    # At a local socket, whoever may write to it.
+    offers = True
     if proved:
         known = [keyholder.agreement.holder, *keyholder.clients().values()]
-        connection, _signing = tls.accept(connection, keyholder.identity, known)
+        connection, signing = tls.accept(connection, keyholder.identity, known)
+        offers = signing == keyholder.agreement.holder.signing
     with connection, connection.makefile("rwb") as stream:
         request = frames.read(stream, MOST_MESSAGE)
         if request is not None:
             head, parts = request
             with turn:
-                calls.answer(stream, lambda: _carry_out(keyholder, head, parts))
+                calls.answer(stream, lambda: _carry_out(keyholder, head, parts, offers))
 
 
-def _carry_out(keyholder: Keyholder, head: dict[str, Any], parts: list[bytes]) -> bytes:
+def _carry_out(keyholder: Keyholder, head: dict[str, Any], parts: list[bytes], offers: bool) -> bytes:
     step, sizes = head.get("do"), head.get("sizes")
     groups = _STEPS.get(step) if isinstance(step, str) else None
     if not isinstance(sizes, list) or len(sizes) != groups or any(type(size) is not int or size < 0 for size in sizes):
@@ -116,7 +119,7 @@ def _carry_out(keyholder: Keyholder, head: dict[str, Any], parts: list[bytes]) -
         raise BadInput("A step has too few messages, or too many.")
     match step:
         case "commit":
-            return keyholder.commit(parts[0])
+            return keyholder.commit(parts[0], offers=offers)
         case "reveal":
             return keyholder.reveal(parts)
         case "check":
@@ -124,6 +127,8 @@ def _carry_out(keyholder: Keyholder, head: dict[str, Any], parts: list[bytes]) -
         case "answer":
             return keyholder.answer(parts[: sizes[0]], parts[sizes[0] :])
         case _:
+            if not offers:
+                raise Refused("Only the catalogue's holder offers a state.")
             return keyholder.admit(parts)
 
 

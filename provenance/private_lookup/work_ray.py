@@ -2,7 +2,8 @@
 
 A node needs this package, OpenFHE's interpreter, and nothing secret. Keys and blocks that it does not have are sent to
 it once and kept in a folder of its own, named by their SHA-256. Ray itself proves nobody: run it in a network of its
-own, or with its TLS switched on.
+own, or with its TLS switched on. What a node returns is unpickled here, so that whoever controls a node controls this
+process: use only machines that are trusted with what it has. Doing blocks twice finds faults here, not attackers.
 """
 
 from __future__ import annotations

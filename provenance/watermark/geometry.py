@@ -2,7 +2,7 @@
 
 Waves stay waves under any affine map; only their frequencies and phases change. So the magnitude of the spectrum of
 the detector's map is looked up where the fixed waves would be for every turn and scale, the best of these are refined
-in all four numbers of the linear part, and the shift follows from the phases.
+in both, and the shift follows from the phases.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file
 
 from provenance.models import store
-from provenance.models.signature_nets import Injector, SignatureDetector, masking
+from provenance.models.signature_nets import Injector, SignatureDetector, masking, most_hidden
 from provenance.watermark.pattern import CANONICAL_SIDE
 
 MODEL = "signature"
@@ -61,6 +61,13 @@ def change_for(pixels: RGB, pattern: Map) -> Map:
     with torch.no_grad():
         change = injector(canonical(pixels), torch.from_numpy(pattern)[None, None])[0, 0].numpy()
     return np.asarray(cv2.resize(change, pixels.shape[1::-1], interpolation=cv2.INTER_CUBIC), np.float32)
+
+
+def most_change(pixels: RGB) -> Map:
+    """Return the largest change of every place of a picture ``[H,W,3]`` that is not seen, float32 ``[H,W]``, in grey
+    levels."""
+    most = 255 * most_hidden(canonical(pixels))[0, 0].numpy()
+    return np.asarray(cv2.resize(most, pixels.shape[1::-1], interpolation=cv2.INTER_LINEAR), np.float32)
 
 
 def mean_masking(pixels: RGB) -> float:

@@ -7,16 +7,19 @@ import math
 import numpy as np
 
 from provenance.images.quality import mse
-from provenance.watermark.networks import RGB, SMALLEST_SIDE, canonical_size, change_for, mean_masking
+from provenance.watermark.networks import RGB, SMALLEST_SIDE, canonical_size, change_for, mean_masking, most_change
 from provenance.watermark.pattern import laid_over
 from provenance.watermark.payload import Payload, encode
+from provenance.watermark.read import read
 
 # Texture hides a change and hides the signature from its detector too. So a picture's PSNR falls by 34 dB for ten times
 # the masking, around 44 dB at the masking of an ordinary photograph.
 _USUAL_PSNR, _USUAL_MASKING, _SLOPE = 44.0, 0.25, 34.0
 LEAST_PSNR, MOST_PSNR = 38.5, 49.0
 _LONGEST_TO_SHORTEST = 6
-_ROUNDS = 4
+_ROUNDS, _STRONGER = 4, 1.3
+# Decibels, for a picture whose signature cannot be read back.
+_STRONGER_BY = 4.0
 _BAND = 256
 
 
@@ -36,8 +39,9 @@ def sign(pixels: RGB, payload: Payload, psnr: float | None = None) -> RGB:
 
     Args:
         pixels: uint8 ``[H,W,3]``, sRGB.
-        psnr: decibels of the result against ``pixels``, after rounding, :func:`psnr_for` the picture if not given;
-            reached within .05 where enough pixels are neither black nor white.
+        psnr: decibels of the result against ``pixels``, after rounding, that are aimed at, :func:`psnr_for` the picture
+            if not given. No place is changed so much that it would be seen, so that pictures with little texture come
+            out higher.
 
     Raises:
         CannotBeSigned: a side has fewer than 64 pixels, or one is more than six times the other.
@@ -48,18 +52,34 @@ def sign(pixels: RGB, payload: Payload, psnr: float | None = None) -> RGB:
     change = change_for(pixels, laid_over(encode(payload), *canonical_size(height, width)))[..., None]
     wanted = 255**2 / 10 ** ((psnr_for(pixels) if psnr is None else psnr) / 10)
     gain = wanted**0.5
+    most = most_change(pixels)[..., None]
     signed = np.empty_like(pixels)
     # By bands of rows: as floating point numbers a large picture would take many times its memory.
     bands = [slice(top, top + _BAND) for top in range(0, height, _BAND)]
     for _ in range(_ROUNDS):
         squares = 0.0
         for band in bands:
-            signed[band] = np.clip(np.rint(pixels[band] + np.float32(gain) * change[band]), 0, 255)
+            unseen = np.clip(np.float32(gain) * change[band], -most[band], most[band])
+            signed[band] = np.clip(np.rint(pixels[band] + unseen), 0, 255)
             squares += mse(signed[band], pixels[band]) * signed[band].size
         reached = squares / signed.size
         if reached > 0:
-            gain *= min(2.0, (wanted / reached) ** 0.5)
+            gain *= min(_STRONGER, (wanted / reached) ** 0.5)
     return signed
+
+
+def sign_readably(pixels: RGB, payload: Payload) -> RGB:
+    """As :func:`sign`, and read the result; where that fails, sign once more and stronger.
+
+    Raises:
+        CannotBeSigned: as :func:`sign`, or the signature cannot be read even so.
+        provenance.models.errors.ModelMissing: the networks are not here.
+    """
+    for psnr in (psnr_for(pixels), psnr_for(pixels) - _STRONGER_BY):
+        signed = sign(pixels, payload, psnr)
+        if any(reading.payload == payload for reading in read(signed)):
+            return signed
+    raise CannotBeSigned("This picture drowns a signature: what was written could not be read back.")
 
 
 def see_room(height: int, width: int) -> None:

@@ -136,7 +136,8 @@ def _pointing(context: Context, pointer: Pointer, work: Work, data: dict[str, An
             "recognition. It says nothing of this picture."
         ),
     }
-    return _draft(standing, sentences[standing] % {"work": work_named(figures)}, data, work)
+    leans = _leans(standing, distance, kind)
+    return _draft(standing, sentences[standing] % {"work": work_named(figures)}, data, work, leans=leans)
 
 
 def _bearing(context: Context, work: Work) -> Bearing | None:
@@ -146,21 +147,35 @@ def _bearing(context: Context, work: Work) -> Bearing | None:
 
 
 def _standing(distance: Bearing | None, kind: PairKind | None) -> Standing:
-    """Weigh what comparing the two pictures gave: laying one over the other decides, the hash where that cannot."""
-    if kind in (PairKind.VERIFIED, PairKind.PARTIAL) or (distance is not None and distance.near):
+    """Weigh what comparing the two pictures gave: laying one over the other decides, the hash where that cannot. A hash
+    can be steered by whoever has its network, so it never overrules what laying them over each other said."""
+    if kind == PairKind.VERIFIED:
         return Standing.OWN
-    if kind == PairKind.REJECTED and distance is not None and not distance.same:
-        return Standing.COPIED
+    if kind == PairKind.REJECTED:
+        return Standing.COPIED if distance is not None and not distance.same else Standing.UNSETTLED
+    if kind != PairKind.PARTIAL and distance is not None and distance.near:
+        return Standing.OWN
     return Standing.UNSETTLED
 
 
+def _leans(standing: Standing, distance: Bearing | None, kind: PairKind | None) -> bool:
+    """Whether this speaks for the record at all: a signature can be written into any picture by whoever read it, so
+    that one on a picture which nothing else ties to the record says nothing."""
+    tied = kind == PairKind.PARTIAL or (distance is not None and distance.same)
+    return standing is Standing.OWN or (standing is Standing.UNSETTLED and kind != PairKind.REJECTED and tied)
+
+
 def _draft(
-    standing: Standing, summary: str, data: dict[str, Any] | None = None, work: Work | None = None
+    standing: Standing,
+    summary: str,
+    data: dict[str, Any] | None = None,
+    work: Work | None = None,
+    *,
+    leans: bool = False,
 ) -> EvidenceDraft:
-    points = standing in (Standing.OWN, Standing.UNSETTLED)
     return EvidenceDraft(
         kind=EvidenceKind.SIGNATURE,
-        outcome=Outcome.LEANS if points else Outcome.NEUTRAL,
+        outcome=Outcome.LEANS if leans else Outcome.NEUTRAL,
         summary=summary[:400],
         data={"standing": str(standing), **(data or {})},
         version=ALGORITHM,

@@ -39,11 +39,11 @@ class Attending(Keyholder):
     _busy = threading.RLock()
     _used = 0.0
 
-    def commit(self, request: bytes) -> bytes:
+    def commit(self, request: bytes, *, offers: bool = True) -> bytes:
         """Begin; see :class:`Keyholder`."""
         with self._busy:
             self._admit()
-            return super().commit(request)
+            return super().commit(request, offers=offers)
 
     def check(self, reveals: Sequence[bytes]) -> bytes:
         """Return shares of what must be zero."""

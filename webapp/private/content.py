@@ -112,7 +112,14 @@ def offer_run(*, private_id: int, job: Job, progress: Progress) -> bool:
         try:
             offer(Registry(blocks_of(private), private.agreement), keyholders_of(private))
         except (KeyholderUnreachable, EngineFailed, Forgotten) as problem:
-            # It stays offered, and is offered again.
+            # It stays offered, and is offered again; what stood before answers until then.
+            manifest_put(private, bytes(private.manifest) if private.manifest is not None else None)
+            if isinstance(problem, EngineFailed):
+                if private.problem:
+                    _settle(private, job, signed, problem=str(problem))
+                    raise ProductError(ErrorCode.INVALID, str(problem)) from problem
+                private.problem = str(problem)[:500]
+                private.save(update_fields=("problem",))
             raise ProductError(ErrorCode.PRIVATE_UNAVAILABLE, str(problem), status=503) from problem
         except (BadInput, Refused) as problem:
             _settle(private, job, signed, problem=str(problem))
@@ -135,8 +142,8 @@ def offers_begin_owed() -> int:
                 private.job = _offer_job(private)
                 private.save(update_fields=("job",))
             begun += 1
-        elif private.held_by == HeldBy.SITE and (holder_of(private) / "manifest").exists():
-            # A worker was killed after it had encrypted and before anybody was told.
+        elif private.held_by == HeldBy.SITE and not private.problem and (holder_of(private) / "manifest").exists():
+            # A worker was killed after it had encrypted and before anybody was told. What was refused stays refused.
             try:
                 begun += content_sync(private=private) is not None
             except PrivateLookupError:

@@ -15,7 +15,6 @@ from django.utils.translation import gettext_lazy, ngettext
 from provenance.hashing.code import Fingerprint
 from provenance.hashing.hasher import HASHERS
 from provenance.private_lookup.circuit import Policy
-from provenance.private_lookup.index import Answer
 from webapp.accounts.models import ApiKey, User
 from webapp.checks.context import Context, EvidenceDraft
 from webapp.checks.models import Check, EvidenceKind, Outcome
@@ -131,7 +130,7 @@ def _ask(context: Context, number: int, total: int, questions: Mapping[str, Priv
     bit = questions[Policy.BIT]
     private = bit.private
     context.algorithms[f"private catalogue {number + 1}"] = private.agreement.scheme_id
-    if bit.state != QuestionState.ANSWERED:
+    if bit.state != QuestionState.ANSWERED or _which_is_owed(questions):
         fingerprint = _fingerprint(context, private.algorithm)
         if not fingerprint.usable:
             fail(bit, _("This picture is too simple to be asked about."))
@@ -149,19 +148,30 @@ def _put(
     name = bit.private.catalogue.name
     try:
         with Asker(bit, fingerprint.code, lambda words: context.report(number, total, f"{name}: {words}")) as asker:
-            answer: Answer = asker.ask(bit)
-            alarm_if_due(bit)
-            if which is not None and answer.matches:
+            if bit.state != QuestionState.ANSWERED:
+                asker.ask(bit)
+                alarm_if_due(bit)
+            if which is not None and _which_is_owed(questions):
                 asker.ask(which)
     except NotAnswered as problem:
         log.info("a private catalogue did not answer: %s", problem)
 
 
+def _which_is_owed(questions: Mapping[str, PrivateQuestion]) -> bool:
+    """Tell whether something matched and it was not said yet which; a worker that is killed leaves that to the next."""
+    bit, which = questions[Policy.BIT], questions.get(Policy.WHO)
+    open_states = QuestionState.WAITING, QuestionState.ASKED
+    return bool(bit.matches) and which is not None and which.state in open_states
+
+
 def _forget_unused(questions: Mapping[str, PrivateQuestion]) -> None:
     """Give back what was counted for a second question that was not needed."""
-    which = questions.get(Policy.WHO)
+    bit, which = questions[Policy.BIT], questions.get(Policy.WHO)
     if which is not None and which.state == QuestionState.WAITING:
-        fail(which, _("Nothing matched, so there was nothing more to ask."))
+        if bit.state == QuestionState.ANSWERED and not bit.matches:
+            fail(which, _("Nothing matched, so there was nothing more to ask."))
+        else:
+            fail(which, _("The question before it was not answered."))
 
 
 def _fingerprint(context: Context, algorithm: str) -> Fingerprint:

@@ -123,16 +123,7 @@ def generator_create(
         ProductError: the organisation has as many as it may have.
         ValidationError: the name does not fit.
     """
-    # One at a time for each organisation, so that the limit holds.
-    organisation = Organisation.objects.select_for_update(no_key=True).get(pk=organisation.pk)
-    in_force = SignatureCode.objects.filter(organisation=organisation, kind=Kind.GENERATOR, revoked_at=None)
-    if in_force.count() >= MOST_GENERATORS:
-        raise ProductError(
-            ErrorCode.QUOTA_EXCEEDED,
-            _("Your organisation has %(most)d generators, the most it may have. Revoke one that is not in use.")
-            % {"most": MOST_GENERATORS},
-            status=409,
-        )
+    _room_for_generator(organisation.pk)
     code = SignatureCode(kind=Kind.GENERATOR, organisation=organisation, name=name.strip(), created_by=actor)
     code.subject = hashlib.sha256(f"generator:{code.pk}".encode()).hexdigest()
     code.number = 0
@@ -150,6 +141,19 @@ def generator_create(
         data={"name": code.name, "number": code.number},
     )
     return code
+
+
+def _room_for_generator(organisation_id: uuid.UUID) -> None:
+    # One at a time for each organisation, so that the limit holds.
+    organisation = Organisation.objects.select_for_update(no_key=True).get(pk=organisation_id)
+    in_force = SignatureCode.objects.filter(organisation=organisation, kind=Kind.GENERATOR, revoked_at=None)
+    if in_force.count() >= MOST_GENERATORS:
+        raise ProductError(
+            ErrorCode.QUOTA_EXCEEDED,
+            _("Your organisation has %(most)d generators, the most it may have. Revoke one that is not in use.")
+            % {"most": MOST_GENERATORS},
+            status=409,
+        )
 
 
 @transaction.atomic
@@ -177,6 +181,8 @@ def code_restore(*, code: SignatureCode, actor: User | None, api_key: ApiKey | N
         raise ProductError(ErrorCode.CONFLICT, _("It is not revoked."), status=409)
     if not code.can_be_restored:
         raise ProductError(ErrorCode.GONE, _("The time in which this could be undone is over."), status=410)
+    if code.kind == Kind.GENERATOR:
+        _room_for_generator(code.organisation_id)
     code.revoked_at = None
     try:
         with transaction.atomic():

@@ -258,9 +258,9 @@ class Catalogue:
         ]
         manifest = self._publish([*kept, *made], holder)
         for block in old:
-            (self.folder / f"{block.id}.ids").unlink()
+            (self.folder / f"{block.id}.ids").unlink(missing_ok=True)
             for party in self.agreement.parties:
-                (self.folder / party.name / f"{block.id}.shares").unlink()
+                (self.folder / party.name / f"{block.id}.shares").unlink(missing_ok=True)
         return manifest
 
     def _share_out(self, entries: Sequence[tuple[str, bytes]]) -> Block:

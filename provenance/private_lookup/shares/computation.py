@@ -7,7 +7,8 @@ servers each draw from a key they share (Araki et al., CCS 2016, eprint 2016/768
 compared by the carries of a binary adder (as in ABY3, Mohassel and Rindal, CCS 2018, eprint 2018/403).
 
 The servers are taken to follow this program; one that only looks on, even together with clients, learns nothing but
-what those clients are told. One that lies can make answers wrong. Two that look on together read everything.
+what those clients are told: what a client copies from another's question does not open (see ``question``). One that
+lies can make answers wrong. Two that look on together read everything.
 """
 
 from __future__ import annotations

@@ -83,8 +83,9 @@ def write_question(
         "commitments": list(query.commitments),
         "nonce": os.urandom(16).hex(),
     }
+    about = _about(agreement, client.public, query.commitments)
     boxes = tuple(
-        seal(party.sealing, b"".join(_pair_of(query.components, place)), _about(agreement, query.commitments))
+        seal(party.sealing, b"".join(_pair_of(query.components, place)), about)
         for place, party in enumerate(agreement.parties)
     )
     signed = sign(client, _KIND, agreement.digest, fields, boxes)
@@ -111,7 +112,8 @@ def read_question(
             raise ValueError(len(message.parts))
     except (KeyError, TypeError, ValueError) as problem:
         raise BadInput("A question has a field that is missing or has the wrong form.") from problem
-    opened = unseal(server.sealing, message.parts[place], _about(agreement, commitments))
+    about = _about(agreement, clients[message.sender], commitments)
+    opened = unseal(server.sealing, message.parts[place], about)
     half = _SALT + agreement.code_length // 8
     components = opened[:half], opened[half:]
     if tuple(_commitment(one) for one in components) != _pair_of(commitments, place) or len(opened) != 2 * half:
@@ -129,5 +131,6 @@ def _commitment(component: bytes) -> str:
     return hashlib.sha256(b"share of a query" + component).hexdigest()
 
 
-def _about(agreement: Agreement, commitments: Sequence[str]) -> bytes:
-    return bytes.fromhex(agreement.digest + "".join(commitments))
+def _about(agreement: Agreement, client: PublicIdentity, commitments: Sequence[str]) -> bytes:
+    # With the key of whoever signs: boxes that another copies do not open.
+    return bytes.fromhex(agreement.digest + client.signing + "".join(commitments))

@@ -20,7 +20,7 @@ from typing import Self
 
 from provenance.private_lookup import calls, frames, tls
 from provenance.private_lookup.agreement import Agreement
-from provenance.private_lookup.errors import BadInput, KeyholderUnreachable, PrivateLookupError
+from provenance.private_lookup.errors import BadInput, KeyholderUnreachable, PrivateLookupError, Refused
 from provenance.private_lookup.identity import Identity, read_signed
 from provenance.private_lookup.scheme import SHARE_SERVERS
 from provenance.private_lookup.shares.shareholder import Shareholder
@@ -251,16 +251,18 @@ class Server:
             connection.wait(self._seconds)
             self._arrivals.put(session, connection)
             return True
-        calls.answer(connection.stream, lambda: self._carry_out(head, parts))
+        calls.answer(connection.stream, lambda: self._carry_out(head, parts, signing))
         return False
 
-    def _carry_out(self, head: dict[str, object], parts: list[bytes]) -> bytes:
+    def _carry_out(self, head: dict[str, object], parts: list[bytes], signing: str) -> bytes:
         match head, parts:
             case {"do": "state"}, []:
                 return self._shareholder.state()
             case {"do": "answer"}, [question]:
                 return self._shareholder.answer(question, self)
             case {"do": "admit", "attempt": str(attempt)}, [manifest]:
+                if signing != self._shareholder.agreement.holder.signing:
+                    raise Refused("Only the catalogue's holder offers a state.")
                 return self._shareholder.admit(manifest, attempt, self)
         raise BadInput("This is nothing that a shareholder does.")
 

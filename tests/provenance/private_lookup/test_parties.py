@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from provenance.private_lookup import parties
 from provenance.private_lookup.agreement import Agreement
 from provenance.private_lookup.circuit import Policy
 from provenance.private_lookup.client import local_evaluator, offer
@@ -17,7 +18,7 @@ from provenance.private_lookup.errors import BadInput, PrivateLookupError, Refus
 from provenance.private_lookup.identity import Identity, Vault, sign
 from provenance.private_lookup.joint_keys import keys_digest
 from provenance.private_lookup.journal import read_journal
-from provenance.private_lookup.parties import Keyholder
+from provenance.private_lookup.parties import Keyholder, _Session
 from provenance.private_lookup.question import joint_seed, read_question, write_question
 from provenance.private_lookup.registry import Registry
 from provenance.private_lookup.scheme import GROUPED
@@ -167,6 +168,55 @@ def test_an_evaluation_that_is_not_what_was_agreed_gets_no_share(
         other.answer(asked.checks, [])
 
 
+def test_a_lie_that_passes_is_one_decryption_and_no_more(
+    club: Club, registry: Registry, keyholders: list[Keyholder], query: bytes
+) -> None:
+    """Where only some blocks are computed again, a false one may pass; after it, no other does."""
+    one = keyholders[0]
+    asked = ask(club, registry, keyholders, query)
+    request = read_question(asked.question, club.agreement, {"client": club.client.public}).id
+    evaluation = one._sessions[request].evaluation
+    assert evaluation is not None
+    # As if this block had not been chosen.
+    evaluation.result().clear()
+    one.answer(asked.checks, asked.outputs)
+    foreign = local_evaluator(registry, club.keys, club.engine, {"client": club.client.public})(asked.question, b"mine")
+    with pytest.raises(Refused, match="answered already"):
+        one.answer(asked.checks, foreign)
+
+
+def test_of_who_everything_is_computed_again(
+    club: Club, registry: Registry, keyholders: list[Keyholder], query: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = keyholders[0]
+    monkeypatch.setattr(one, "_chosen", lambda _count: [])
+    for policy, computed in ((Policy.BIT, 0), (Policy.WHO, len(registry.manifest.blocks))):
+        question = read_question(
+            question_of(club, registry, query, policy), club.agreement, {"client": club.client.public}
+        )
+        session = _Session(question.id, question, registry.manifest.blocks, b"", {}, seed=bytes(32))
+        assert len(one._evaluate(session, question)) == computed
+
+
+def test_offers_are_counted_where_their_seed_would_be_known(
+    club: Club, keyholders: list[Keyholder], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = club.registry(tmp_path / "often", [random_code(1)])
+    with pytest.raises(Refused, match="Only the catalogue's holder"):
+        keyholders[0].commit(other.signed, offers=False)
+    offered = events(keyholders[0]).count("offered")
+    monkeypatch.setattr(parties, "_MOST_OFFERS", offered + 1)
+    commits: list[bytes] = []
+    for _try in range(3):
+        commits = [keyholder.commit(other.signed) for keyholder in keyholders]
+    keyholders[0].reveal(commits)
+    keyholders[0].reveal(commits)
+    assert events(keyholders[0]).count("offered") == offered + 1
+    commits = [keyholder.commit(other.signed) for keyholder in keyholders]
+    with pytest.raises(Refused, match="all that may be"):
+        keyholders[0].reveal(commits)
+
+
 def test_a_spot_check_is_of_as_many_blocks_as_wished(
     keyholders: list[Keyholder], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -270,7 +320,11 @@ def test_a_client_has_a_budget(club: Club, registry: Registry, keyholders: list[
     # Under the digest of the keys that there are: a new agreement would need new ones.
     tight = replace(club.agreement, daily_answers=2)
     tight.__dict__["digest"] = club.agreement.digest
-    written: dict[str, Any] = {"policy": Policy.BIT, "manifest": registry.manifest.id, "reply": REPLY, "query": query}
+    own = club.asker().encrypt(random_code(3)).ciphertext(GROUPED)
+    written: dict[str, Any] = {"policy": Policy.BIT, "manifest": registry.manifest.id, "reply": REPLY, "query": own}
+    keyholders[0].commit(question_of(club, registry, query))
+    with pytest.raises(Refused, match="Another client asked with this query"):
+        keyholders[0].commit(write_question(second, club.agreement, **{**written, "query": query}))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(type(keyholders[0]), "agreement", tight)
         for _question in range(2):
@@ -285,7 +339,7 @@ def test_the_journal_tells_what_was_done(
     asked = ask(club, registry, keyholders, query)
     for keyholder in keyholders:
         keyholder.answer(asked.checks, asked.outputs)
-        assert events(keyholder)[:4] == ["agreed", "generated", "client", "admitted"]
+        assert events(keyholder)[:5] == ["agreed", "generated", "client", "offered", "admitted"]
         assert events(keyholder)[-2:] == ["asked", "released"]
         path = keyholder.folder / "journal.jsonl"
         entries, last = read_journal(path, keyholder.identity.public.signing)
@@ -301,11 +355,11 @@ def test_agreements_are_read_strictly(club: Club, keyholders: list[Keyholder]) -
             Agreement.from_json(wrong)
     with pytest.raises(SchemeError, match="0 to 32"):
         Agreement.from_json(data.replace(b'"tau":24', b'"tau":40'))
-    parties = club.agreement.parties
-    for some in (parties[:1], (parties[0], parties[0])):
+    members = club.agreement.parties
+    for some in (members[:1], (members[0], members[0])):
         with pytest.raises(SchemeError, match="different names"):
             Agreement("bgv-v1-96", ALGORITHM, TAU, (Policy.BIT,), some, club.holder.public)
-    only_bit = Agreement("bgv-v1-96", ALGORITHM, TAU, (Policy.BIT,), parties, club.holder.public)
+    only_bit = Agreement("bgv-v1-96", ALGORITHM, TAU, (Policy.BIT,), members, club.holder.public)
     with pytest.raises(Refused, match="was not agreed to"):
         only_bit.circuit(Policy.WHO)
     with pytest.raises(Refused, match="agreed to something else"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
 
@@ -89,6 +89,8 @@ def trio(engine_python: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
     parties = tuple(Keyholder.create(folder / name, name, name) for name in NAMES)
     made = Agreement("toy-bgv-v1-96", ALGORITHM, TAU, (Policy.BIT,), parties, holder.public, 1000, needed=2)
     assert Agreement.from_json(made.to_json()) == made
+    # Any two of three: 666 answers of each are 999 questions.
+    assert (made.daily_answers_each, replace(made, needed=None).daily_answers_each) == (666, 1000)
     (folder / "exchange").mkdir()
     keyholders = [Keyholder(folder / name, name, registry=folder / "pictures", python=engine_python) for name in NAMES]
     with keyholders[0], keyholders[1], keyholders[2], Engine(made.scheme, 3, made.digest, python=engine_python) as own:

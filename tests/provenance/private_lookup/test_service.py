@@ -148,6 +148,11 @@ def test_between_machines_both_ends_are_proved(
         query = club.asker().encrypt(random_code(1))
         assert club.asker().ask(query, Policy.BIT, registry, evaluator, distant).matches
 
+        client = distant[0]
+        with pytest.raises(Refused, match="Only the catalogue's holder"):
+            client.commit(registry.signed)
+        with pytest.raises(Refused, match="Only the catalogue's holder"):
+            client.admit([])
         with pytest.raises(KeyholderUnreachable, match="does not let client in"):
             DistantKeyholder(places[0], stranger, parties[0], 30).commit(b"")
         with pytest.raises(KeyholderUnreachable, match=r"is not museum\."):

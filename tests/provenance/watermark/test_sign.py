@@ -37,13 +37,16 @@ def signed(original: RGB) -> RGB:
 def test_it_cannot_be_seen(original: RGB, signed: RGB) -> None:
     assert signed.shape == original.shape
     assert signed.dtype == np.uint8
-    assert psnr(original, signed) == pytest.approx(psnr_for(original), abs=0.05)
-    assert psnr(original, sign(original, PAYLOAD, 46)) == pytest.approx(46, abs=0.05)
+    assert psnr_for(original) - 0.05 < psnr(original, signed) < psnr_for(original) + 2
+    assert psnr(original, sign(original, PAYLOAD, 48)) == pytest.approx(48, abs=0.1)
 
 
 def test_flat_pictures_are_changed_less_than_textured_ones(original: RGB) -> None:
     noise = np.random.default_rng(1).integers(0, 256, original.shape, np.uint8)
-    assert psnr_for(noise) == LEAST_PSNR < psnr_for(original) < MOST_PSNR == psnr_for(np.full_like(original, 90))
+    flat = np.full_like(original, 90)
+    assert LEAST_PSNR <= psnr_for(noise) < psnr_for(original) < psnr_for(flat) == MOST_PSNR
+    # One grey level up or down is not seen.
+    assert np.abs(sign(flat, PAYLOAD).astype(int) - flat).max() == 1
 
 
 @pytest.mark.parametrize(

@@ -130,7 +130,7 @@ SIGNATURE = {
     "algorithm": "signature-v1",
     "pictures": 120,
     "lowest": 38.6,
-    "figures": {"robust_psnr_db": 43.71, "clean_pictures": 100500, "false_accepts": 0},
+    "figures": {"robust_psnr_db": 43.71, "clean_pictures": 500, "clean_words": 100500, "false_accepts": 0},
     "tables": {
         "edits": {"head": ["edit", "ours, 64 bits"], "rows": [["JPEG 50", "95.8 (90.0-98.4)"]]},
         "removal": {"head": ["attack", "read"], "rows": [["restored by a network given pairs", "97.5"]]},

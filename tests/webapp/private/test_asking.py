@@ -104,6 +104,16 @@ def test_it_works(cast: Cast, private: PrivateCatalogue) -> None:
     Job.objects.filter(pk=check.job_id).update(state=JobState.QUEUED, finished_at=None)
     execute(str(check.job_id))
     assert PrivateQuestion.objects.filter(check_row=check).get(policy="bit").attempts == before
+    # A worker that was killed after a match and before it asked which: the next one asks.
+    matched = Check.objects.exclude(pk=check.pk).get()
+    PrivateQuestion.objects.filter(check_row=matched, policy="who").update(
+        state=QuestionState.WAITING, attempts=0, places=[]
+    )
+    matched.evidence.all().delete()
+    Check.objects.filter(pk=matched.pk).update(verdict="")
+    Job.objects.filter(pk=matched.job_id).update(state=JobState.QUEUED, finished_at=None)
+    execute(str(matched.job_id))
+    assert said(matched)["places"] == [[0, 1]]
     # One that cannot be hashed is not asked about.
     check = ask(private, flat(), cast.outsider)
     assert "too simple to be asked about" in said(check)["reason"]

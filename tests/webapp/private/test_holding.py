@@ -9,6 +9,7 @@ import subprocess
 import pytest
 from django.urls import reverse
 
+from provenance.private_lookup.errors import EngineFailed
 from tests.webapp.catalogues.conftest import sent
 from tests.webapp.checks.conftest import flat
 from tests.webapp.conftest import Cast
@@ -137,6 +138,23 @@ def test_a_worker_that_is_killed_leaves_nothing_half_done(
     finish(private.job)
     private.refresh_from_db()
     assert private.entries == 1
+    assert content.offers_begin_owed() == 0
+    # Engines that end during the check: what stood before stands, and the second time the new state is refused.
+    manifest = blocks_of(private) / "manifest"
+    before = manifest.read_bytes()
+
+    def ends(*_arguments: object) -> None:
+        raise EngineFailed("The engine ended.")
+
+    monkeypatch.setattr(content, "offer", ends)
+    finish(content.entries_delete(private=private, names=["1.png"], actor=cast.owner))
+    private.refresh_from_db()
+    assert (private.offered is None, manifest.read_bytes() == before) == (False, True)
+    assert content.offers_begin_owed() == 1
+    private.refresh_from_db()
+    finish(private.job)
+    private.refresh_from_db()
+    assert (private.offered, private.problem, manifest.read_bytes() == before) == (None, "The engine ended.", True)
     assert content.offers_begin_owed() == 0
 
 

@@ -20,7 +20,7 @@ from tests.webapp.conftest import Cast
 from tests.webapp.signatures.conftest import Signed, copied, made_by, pixels
 from webapp.checks import run
 from webapp.checks.models import Check
-from webapp.checks.signature import Standing, _standing
+from webapp.checks.signature import Standing, _leans, _standing
 from webapp.registry.models import Descriptor, Fingerprint, Work
 from webapp.registry.services import works_delete
 from webapp.signatures.models import SignatureCode
@@ -148,21 +148,29 @@ def test_missing_networks_are_told_without_names_of_files(
 
 
 @pytest.mark.parametrize(
-    ("distance", "kind", "expected"),
+    ("distance", "kind", "expected", "leans"),
     [
-        (0, None, Standing.OWN),
-        (0, PairKind.REJECTED, Standing.OWN),
-        (None, PairKind.VERIFIED, Standing.OWN),
-        (60, PairKind.PARTIAL, Standing.OWN),
-        (60, PairKind.REJECTED, Standing.COPIED),
-        (60, PairKind.UNDECIDABLE, Standing.UNSETTLED),
-        (60, None, Standing.UNSETTLED),
-        (14, PairKind.REJECTED, Standing.UNSETTLED),
-        (None, PairKind.REJECTED, Standing.UNSETTLED),
-        (None, None, Standing.UNSETTLED),
+        (0, None, Standing.OWN, True),
+        (0, PairKind.UNDECIDABLE, Standing.OWN, True),
+        # A hash that was steered to the record's does not make another picture of it.
+        (0, PairKind.REJECTED, Standing.UNSETTLED, False),
+        (None, PairKind.VERIFIED, Standing.OWN, True),
+        (60, PairKind.PARTIAL, Standing.UNSETTLED, True),
+        (60, PairKind.REJECTED, Standing.COPIED, False),
+        # Copied onto a picture that is too plain to compare.
+        (60, PairKind.UNDECIDABLE, Standing.UNSETTLED, False),
+        (60, None, Standing.UNSETTLED, False),
+        (14, PairKind.REJECTED, Standing.UNSETTLED, False),
+        (14, PairKind.UNDECIDABLE, Standing.UNSETTLED, True),
+        (None, PairKind.REJECTED, Standing.UNSETTLED, False),
+        (None, None, Standing.UNSETTLED, False),
     ],
 )
-def test_what_comparing_makes_of_it(distance: int | None, kind: PairKind | None, expected: Standing) -> None:
+def test_what_comparing_makes_of_it(
+    distance: int | None, kind: PairKind | None, expected: Standing, leans: bool
+) -> None:
     policy = POLICIES[SIGNED_HASH]
     assert policy.near_radius < 14 <= policy.candidate_radius < 60
-    assert _standing(None if distance is None else Bearing(distance, policy), kind) == expected
+    bearing = None if distance is None else Bearing(distance, policy)
+    assert _standing(bearing, kind) == expected
+    assert _leans(expected, bearing, kind) is leans

@@ -86,13 +86,15 @@ def test_what_speaks_otherwise_harms_nobody(house: House) -> None:
         ({"do": "answer"}, [os.urandom(1000)]),
         ({"do": "admit", "attempt": "0"}, [b""]),
     ):
-        connection = tls.connect(house.addresses[0], house.client, server, 30)
+        connection = tls.connect(house.addresses[0], house.holder, server, 30)
         with connection, connection.makefile("rwb") as stream:
             stream.write(frames.pack(head, parts))
             stream.flush()
             reply = frames.read(stream)
         assert reply is not None
         assert (reply[0]["ok"], reply[0]["error"]) == (False, "BadInput")
+    with pytest.raises(Refused, match="Only the catalogue's holder"):
+        house.remote().admit(house.catalogue.signed)
     with tls.connect(house.addresses[0], house.client, server, 30) as connection:
         # More than a request may be long: not read, and closed.
         connection.sendall(frames.start({"do": "answer"}, [1 << 30]))

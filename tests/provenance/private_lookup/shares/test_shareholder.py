@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from provenance.private_lookup.agreement import Agreement
 from provenance.private_lookup.circuit import Policy
 from provenance.private_lookup.errors import BadInput, KeyholderUnreachable, Refused, SchemeError, WrongPassphrase
-from provenance.private_lookup.identity import Identity, sign
+from provenance.private_lookup.identity import Identity, read_signed, sign
 from provenance.private_lookup.journal import read_journal
 from provenance.private_lookup.shares.catalogue import Catalogue
 from provenance.private_lookup.shares.computation import Link
@@ -126,6 +126,17 @@ def test_queries_whose_parts_do_not_fit_together_are_refused(mine: House, server
     # The lie is found by the server that it was told to; the others have what the client is bound to.
     lying = question(mine, Lying((honest.components[0], honest.components[1], flipped)))
     assert read_question(lying, agreement, server.clients(), server.identity).client == "client"
+
+
+def test_a_question_that_another_client_copies_does_not_open(mine: House, server: Shareholder) -> None:
+    """Sealed parts and commitments of one client, signed by another who wants the answer."""
+    other = Identity.new("other")
+    server.admit_client(other.public)
+    kind, digest = "question to servers of shares", mine.agreement.digest
+    seen = read_signed(question(mine), kind, digest, server.clients())
+    copied = sign(other, kind, digest, {**seen.fields, "reply": "11" * 32}, seen.parts)
+    with pytest.raises(BadInput, match="sealed box"):
+        server.answer(copied, Alone())
 
 
 def test_what_is_no_question_of_an_admitted_client_is_refused(mine: House, server: Shareholder) -> None:
