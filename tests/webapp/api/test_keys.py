@@ -40,7 +40,7 @@ def test_it_works(partner: Partner, cast: Cast) -> None:
 
 def test_the_document_has_every_address(db: None) -> None:
     templates = {template for _method, template in OPERATIONS}
-    routes = {"/api/v1/" + re.sub(r"<id:(\w+)>", r"{\1}", str(each.pattern)) for each in urls.v1}
+    routes = {"/api/v1/" + re.sub(r"<(?:id|str):(\w+)>", r"{\1}", str(each.pattern)) for each in urls.v1}
 
     assert templates == routes
 
