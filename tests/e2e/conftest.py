@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, StorageState, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, StorageState, expect, sync_playwright
 
 from tests.e2e.site import Site
 from tests.server import RUN_HOME
@@ -25,6 +25,8 @@ ARGUMENTS = [
     "--no-first-run",
 ]
 NewContext = Callable[..., BrowserContext]
+# The other worker's tests take the site's processor away for seconds at a time.
+expect.set_options(timeout=45_000)
 
 
 @pytest.hookimpl(tryfirst=True)  # Before xdist reads the groups.
@@ -100,7 +102,7 @@ def new_context(site: Site, browser: Browser, errors: Errors) -> Iterator[NewCon
         context = browser.new_context(
             base_url=site.url, **{"viewport": {"width": 1280, "height": 900}, "locale": "en-GB", **options}
         )
-        context.set_default_timeout(15_000)
+        context.set_default_timeout(45_000)
         errors.watch(context)
         contexts.append(context)
         return context

@@ -51,6 +51,9 @@ def test_from_an_empty_catalogue_to_a_private_match(owner_page: Page) -> None:
     # Deleted, and brought back.
     page.get_by_label("unpublished-953.png").check()
     page.get_by_role("button", name="Delete the chosen entries").click()
+    # The page is loaded anew when the keyholders have looked at it.
+    expect(page.get_by_text("1 deleted entry")).to_be_visible()
+    expect(page.locator(".progress-card")).to_have_count(0, timeout=60_000)
     page.get_by_text("1 deleted entry").click()
     page.get_by_label("unpublished-953.png").check()
     page.get_by_role("button", name="Undo the deletion of the chosen").click()
