@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from provenance.models import store
 from provenance.models.small_vqgan import SmallVQGAN
-from provenance.training.pictures import data_folder
+from provenance.training.pictures import DataMissing, data_folder
 
 RGB = npt.NDArray[np.uint8]
 Regenerate = Callable[[RGB], RGB]
@@ -34,7 +34,10 @@ def autoencoders() -> dict[str, Regenerate]:
     found: dict[str, Regenerate] = {
         "small-vqgan": lambda pixels: _through(lambda x: vqgan.decode(vqgan.encode(x * 2 - 1)) / 2 + 0.5, pixels)
     }
-    files = [data_folder() / "weights" / f"taef2_{half}.pth" for half in ("encoder", "decoder")]
+    try:
+        files = [data_folder() / "weights" / f"taef2_{half}.pth" for half in ("encoder", "decoder")]
+    except DataMissing:
+        return found
     if all(file.is_file() for file in files):
         taef2 = nn.Sequential(_taef2_encoder(), _taef2_decoder())
         for half, file in zip(taef2, files, strict=True):
