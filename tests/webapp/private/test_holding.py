@@ -11,7 +11,7 @@ import pytest
 from django.urls import reverse
 from django.utils import timezone
 
-from provenance.private_lookup.errors import EngineFailed
+from provenance.private_lookup.errors import EngineFailed, Refused
 from tests.webapp.catalogues.conftest import sent
 from tests.webapp.checks.conftest import flat
 from tests.webapp.conftest import Cast
@@ -24,6 +24,7 @@ from webapp.catalogues.imports import import_create
 from webapp.catalogues.models import Catalogue
 from webapp.catalogues.services import catalogue_create
 from webapp.errors import ErrorCode, ProductError
+from webapp.jobs.models import Job
 from webapp.private import content, intake
 from webapp.private.feature import feature
 from webapp.private.models import HeldBy, PrivateCatalogue, PrivateState
@@ -162,6 +163,24 @@ def test_a_worker_that_is_killed_leaves_nothing_half_done(
     private.refresh_from_db()
     assert (private.offered, private.problem, manifest.read_bytes() == before) == (None, "The engine ended.", True)
     assert content.offers_begin_owed() == 0
+    # Refused while a newer state comes in: that one's first failure is its first, and not the second.
+    newer: list[Job | None] = []
+
+    def refuses(*_arguments: object) -> None:
+        newer.append(content.entries_delete(private=private, names=["1.png"], actor=cast.owner))
+        raise Refused("The older state is refused.")
+
+    monkeypatch.setattr(content, "offer", refuses)
+    finish(content.entries_restore(private=private, names=["1.png"], actor=cast.owner))
+    private.refresh_from_db()
+    assert (private.offered is None, private.problem, private.failed_checks) == (False, "", 0)
+    monkeypatch.setattr(content, "offer", ends)
+    for failed in (1, 2):
+        finish(newer.pop() if newer else private.job)
+        private.refresh_from_db()
+        assert (private.offered is None, private.failed_checks) == (failed == 2, failed)
+        content.offers_begin_owed()
+        private.refresh_from_db()
 
 
 def test_only_editors_of_its_organisation_change_it(cast: Cast, catalogue: Catalogue, place: Keyholders) -> None:
