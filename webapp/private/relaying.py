@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Mapping
 
 from django.db import IntegrityError, transaction
+from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -105,12 +105,10 @@ def answer_read(question: PrivateQuestion) -> bytes:
     raise ProductError(ErrorCode.GONE, _("There is no answer to this question, or no longer. Ask anew."), status=410)
 
 
-def question_get(question_id: uuid.UUID | None, api_key: ApiKey) -> PrivateQuestion | None:
-    """Return a question that the key's organisation had relayed."""
-    if question_id is None:
-        return None
+def questions_of(api_key: ApiKey) -> QuerySet[PrivateQuestion]:
+    """Return the questions that the key's organisation had relayed."""
     rows = PrivateQuestion.objects.select_related("job", "private__catalogue__organisation").exclude(job=None)
-    return rows.filter(pk=question_id, credential=credential_of(owner=None, api_key=api_key)).first()
+    return rows.filter(credential=credential_of(owner=None, api_key=api_key))
 
 
 def _read(private: PrivateCatalogue, data: bytes) -> Question:
