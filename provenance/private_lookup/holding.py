@@ -1,4 +1,4 @@
-"""What any private catalogue has in its holder's folder: a manifest that the holder signs, and lists of entries' ids."""
+"""What any private catalogue has in its holder's folder: a manifest that the holder signs, and lists of its entries."""
 
 from __future__ import annotations
 
