@@ -84,7 +84,9 @@ class PrivateCatalogueSerializer(serializers.Serializer[PrivateCatalogue]):
     name = serializers.CharField(source="catalogue.name")
     holder = serializers.CharField(source="catalogue.organisation.name")
     algorithm = serializers.CharField(help_text="Of the hashes; a query's must be of the same.")
-    bits = serializers.IntegerField(source="agreement.scheme.code_length", read_only=True)
+    bits = serializers.IntegerField(
+        source="agreement.scheme.code_length", read_only=True, help_text="Length of a hash."
+    )
     tau = serializers.IntegerField(help_text="Bits that a match may differ in. Nothing else is compared.")
     policies = serializers.ListField(
         child=serializers.ChoiceField(choices=POLICIES),
