@@ -291,6 +291,8 @@ def ray_nodes(bench: Bench, size: int) -> Spent | None:
 
 def main() -> None:
     """Run the benchmark; see the module's text."""
+    if not os.environ.get("PROVENANCE_OPENFHE"):
+        engine_setup.set_up()
     load = os.getloadavg()[0]
     right = 0
     with opened(TOY) as bench:
