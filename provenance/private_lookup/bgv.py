@@ -138,19 +138,22 @@ class Bgv(KeyShares):
         for step, index in enumerate(self._expansion):
             below = {leaf % (2 << step) for leaf in self._leaves}
 
-            def part(node: tuple[int, Any], step: int = step, index: int = index, below: set[int] = below) -> Any:
+            def parted(
+                node: tuple[int, Any], step: int = step, index: int = index, below: set[int] = below
+            ) -> dict[int, Any]:
                 place, value = node
                 turned = context.EvalAutomorphism(value, index, keys[index])
-                found = {}
+                children = {}
                 if place in below:
-                    found[place] = context.EvalAdd(value, turned)
+                    children[place] = context.EvalAdd(value, turned)
                 if place + (1 << step) in below:
                     product = context.EvalMult(context.EvalSub(value, turned), self._monomials[step])
                     product.SetNoiseScaleDeg(1)
-                    found[place + (1 << step)] = product
-                return found
+                    children[place + (1 << step)] = product
+                return children
 
-            nodes = {place: value for found in self.side_by_side(part, list(nodes.items())) for place, value in found.items()}
+            found = self.side_by_side(parted, list(nodes.items()))
+            nodes = {place: value for children in found for place, value in children.items()}
         bits = [nodes[leaf] for leaf in self._leaves]
         for bit in bits:
             bit.SetEncodingType(openfhe.PACKED_ENCODING)
@@ -343,7 +346,8 @@ class Bgv(KeyShares):
                 self.context.EvalAddInPlace(total, call(*row))
             return total
 
-        totals = self.side_by_side(added, [rows[start :: self.threads] for start in range(min(self.threads, len(rows)))])
+        runs = [rows[start :: self.threads] for start in range(min(self.threads, len(rows)))]
+        totals = self.side_by_side(added, runs)
         for total in totals[1:]:
             self.context.EvalAddInPlace(totals[0], total)
         return totals[0]
