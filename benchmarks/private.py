@@ -57,6 +57,7 @@ class Bench:
     Attributes:
         spent: what steps took, by name.
         blocks: of catalogues, by slots of an entry and first entry.
+        peak_bytes: the most memory that an engine's process had which is gone.
     """
 
     engine: Engine
@@ -65,6 +66,7 @@ class Bench:
     folder: Path
     spent: dict[str, Spent] = field(default_factory=dict)
     blocks: dict[tuple[int, int], FileName] = field(default_factory=dict)
+    peak_bytes: int = 0
 
     @property
     def scheme(self) -> Scheme:
@@ -75,6 +77,16 @@ class Bench:
         """Return what a call returns, and note what it took."""
         made, self.spent[name] = timed(call, [self.engine.process_id or 0])
         return made
+
+    def use_threads(self, threads: int) -> None:
+        """Go on with another process, of so many threads."""
+        self.peak_bytes = self.peak()
+        self.engine.use_threads(threads)
+        self.engine.status()
+
+    def peak(self) -> int:
+        """Return the most memory that any process of the engine had, in bytes."""
+        return max(self.peak_bytes, self.engine.status()["peak_bytes"])
 
     def shares(self, ciphertext: bytes, mode: str, engine: Engine | None = None) -> list[bytes]:
         """Return both parties' shares of a decryption."""
@@ -209,13 +221,12 @@ def measure(bench: Bench) -> dict[str, int]:
             bench.timed(f"who {kind}", partial(evaluate, circuit=who))
             bench.timed(f"check block {kind}", check)
             bench.timed(f"check query {kind}", partial(engine.check_query, keys, query, b"seed", group))
-            engine.use_threads(2)
+            bench.use_threads(2)
             check()
             bench.timed(f"expand {kind} 2", partial(engine.expand, keys, query, group))
             evaluate(circuit=bit)
             bench.timed(f"evaluate {kind} 2", partial(evaluate, circuit=bit))
-            engine.use_threads(1)
-            engine.status()
+            bench.use_threads(1)
         sizes |= {f"block {kind}": size, f"query {kind}": len(query)}
     shares = bench.timed("shares", partial(bench.shares, made, "bit"))
     return {**sizes, "share": len(shares[0])}
@@ -304,7 +315,7 @@ def main() -> None:
         right += sum(right_answers(bench, group, FULL_QUERIES) for group in _KINDS)
         whole = totals(bench, SIZES)
         nodes = None if QUICK else ray_nodes(bench, RAY_SIZE)
-        peak = bench.engine.status()["peak_bytes"]
+        peak = bench.peak()
     queries = 2 * TOY_QUERIES + len(_KINDS) * FULL_QUERIES
     run = Run(FULL, TOY, TAU, load, queries, queries - right, bench.spent, sizes, whole, nodes, peak)
     marginal, total = run.marginal(2), whole[SIZES[-1], 2].seconds
