@@ -21,6 +21,7 @@ from provenance.private_lookup.errors import (
     PrivateLookupError,
     Refused,
 )
+from provenance.private_lookup.holding import MANIFEST
 from provenance.private_lookup.registry import Manifest, Registry, read_manifest
 from webapp.accounts.models import ApiKey, User
 from webapp.accounts.services import audit
@@ -141,7 +142,7 @@ def offers_begin_owed() -> int:
                 private.job = _offer_job(private)
                 private.save(update_fields=("job",))
             begun += 1
-        elif private.held_by == HeldBy.SITE and not private.problem and (holder_of(private) / "manifest").exists():
+        elif private.held_by == HeldBy.SITE and not private.problem and (holder_of(private) / MANIFEST).exists():
             # A worker was killed after it had encrypted and before anybody was told. What was refused stays refused.
             try:
                 begun += content_sync(private=private) is not None

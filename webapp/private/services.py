@@ -19,6 +19,7 @@ from provenance.hashing.hasher import HASHERS
 from provenance.private_lookup.agreement import Agreement
 from provenance.private_lookup.circuit import Policy
 from provenance.private_lookup.errors import PrivateLookupError
+from provenance.private_lookup.holding import MANIFEST
 from provenance.private_lookup.identity import Identity, PublicIdentity
 from provenance.private_lookup.joint_keys import keys_digest
 from provenance.private_lookup.registry import Registry
@@ -257,7 +258,7 @@ def _agree(private: PrivateCatalogue, meeting: Meeting, job: Job) -> None:
 def _take_keys(private: PrivateCatalogue, meeting: Meeting, states: dict[str, State], job: Job) -> None:
     if {state.keys for state in states.values()} != {keys_digest(meeting.keys)}:
         raise ProductError(ErrorCode.CONFLICT, _("The keyholders have different joint keys. Begin anew."), status=409)
-    if private.held_by == HeldBy.SITE and not (holder_of(private) / "manifest").exists():
+    if private.held_by == HeldBy.SITE and not (holder_of(private) / MANIFEST).exists():
         holder = holder_identity(private)
         Registry.create(holder_of(private), private.agreement, holder, private.key)
     with transaction.atomic():

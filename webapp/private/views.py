@@ -16,6 +16,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
+from provenance.private_lookup.holding import MANIFEST
 from webapp.catalogues.models import Catalogue
 from webapp.catalogues.views import person, require_writer
 from webapp.errors import ErrorCode, ProductError
@@ -93,7 +94,7 @@ def again(_request: HttpRequest, private: PrivateCatalogue) -> None:
 def upload(request: HttpRequest, private: PrivateCatalogue) -> None:
     """Take encrypted blocks and a signed manifest from a holder's own machine."""
     uploads = request.FILES.getlist("files")
-    manifests = [one for one in uploads if one.name == "manifest"]
+    manifests = [one for one in uploads if one.name == MANIFEST]
     blocks = [one for one in uploads if (one.name or "").endswith(".block")]
     if len(manifests) != 1:
         raise ProductError(
