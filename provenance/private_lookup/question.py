@@ -72,6 +72,11 @@ def most_question_bytes(scheme: Scheme) -> int:
     return scheme.columns(GROUPED) * (scheme.block_bytes // scheme.code_length + _AROUND) + _AROUND
 
 
+def most_decrypted_bytes(scheme: Scheme) -> int:
+    """Return the largest size of a ciphertext that is decrypted, or of a share of that."""
+    return scheme.decrypted_bytes + _AROUND
+
+
 def commitment(request: str, nonce: bytes) -> str:
     """Return what a keyholder says before it knows the others' nonces."""
     return hashlib.sha256(b"commitment" + bytes.fromhex(request) + nonce).hexdigest()
