@@ -117,7 +117,7 @@ def offer_run(*, private_id: int, job: Job, progress: Progress) -> bool:
         except (KeyholderUnreachable, EngineFailed, Forgotten) as problem:
             # It stays offered, and is offered again; what stood before answers until then.
             manifest_put(private, bytes(private.manifest) if private.manifest is not None else None)
-            if isinstance(problem, EngineFailed) and _failed_often(private, job, signed, str(problem)):
+            if isinstance(problem, EngineFailed) and _failed_often(private, job, signed):
                 _settle(private, job, signed, problem=str(problem))
                 raise ProductError(ErrorCode.INVALID, str(problem)) from problem
             raise ProductError(ErrorCode.PRIVATE_UNAVAILABLE, str(problem), status=503) from problem
@@ -227,13 +227,13 @@ def _offer_job(private: PrivateCatalogue) -> Job:
     )
 
 
-def _failed_often(private: PrivateCatalogue, job: Job, signed: bytes, problem: str) -> bool:
+def _failed_often(private: PrivateCatalogue, job: Job, signed: bytes) -> bool:
     """Count that engines ended while a state was checked; tell whether that is enough to refuse it."""
     # What was sent meanwhile is another state, of which nothing is known yet.
     checked = PrivateCatalogue.objects.filter(pk=private.pk, offered=signed)
     with transaction.atomic():
         hold_claim(job=job)
-        checked.update(failed_checks=F("failed_checks") + 1, problem=problem[:500])
+        checked.update(failed_checks=F("failed_checks") + 1)
     return checked.filter(failed_checks__gte=_MOST_FAILED_CHECKS).exists()
 
 
@@ -246,6 +246,14 @@ def _settle(private: PrivateCatalogue, job: Job, signed: bytes, problem: str = "
         private.offered = None if newer is None or bytes(newer) == signed else newer
         private.problem = problem[:500] if private.offered is None else ""
         private.save(update_fields=("manifest", "offered", "problem", "entries", "bytes"))
+        if problem:
+            # The row has no place for it where a newer state waits.
+            audit(
+                verb="private.content_refused",
+                obj=private.catalogue,
+                organisation=private.catalogue.organisation,
+                data={"label": f"{private.catalogue.name}: {problem}"},
+            )
     states = [bytes(state) for state in (private.manifest, private.offered) if state is not None]
     manifest_put(private, bytes(private.manifest) if private.manifest is not None else None)
     blocks_keep(private, *(read_manifest(state, private.agreement) for state in states))
