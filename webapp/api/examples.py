@@ -590,6 +590,7 @@ SIGNING_BEGUN = OpenApiExample("Begun", _signed_work(state="signing"), status_co
 _NOTHING_READ = {
     "standing": "none",
     "false_acceptance": 3.637978807091713e-12,
+    "presence": 0.1713,
     "number": None,
     "organisation": None,
     "generator": None,
@@ -603,6 +604,7 @@ READING = OpenApiExample(
     {
         **_NOTHING_READ,
         "standing": "work",
+        "presence": 0.9911,
         "number": 4711,
         "organisation": "The Archive",
         "work": {"id": _WORK, "title": "Harbour at dawn", "page": f"{_SITE}/works/{_WORK}/"},

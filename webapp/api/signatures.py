@@ -17,6 +17,7 @@ from rest_framework.response import Response
 from provenance.images.decode import DecodeError, Limits, decode
 from provenance.matching.bearing import SIGNED_HASH, bearing, hasher_of
 from provenance.models.errors import ModelError
+from provenance.watermark.presence import LIKELY
 from webapp import files
 from webapp.accounts.models import Scope
 from webapp.api import examples, throttling
@@ -30,7 +31,7 @@ from webapp.files import Area
 from webapp.registry.models import Work
 from webapp.signatures.keys import false_acceptance
 from webapp.signatures.models import Kind, SignatureCode
-from webapp.signatures.selectors import Pointer, code_of, pointer_of, work_code
+from webapp.signatures.selectors import Looked, code_of, look, work_code
 from webapp.signatures.services import code_revoke, signing_begin
 from webapp.signatures.signing import has_copy, signed_key, unavailable
 
@@ -45,6 +46,7 @@ SIGNING_STATES = [
 ]
 STANDINGS = [
     ("none", "No signature of this site was found."),
+    ("traces", "Probably signed, but nothing can be read: edits damaged it, or it is not this site's."),
     ("work", "It points to a registered work."),
     ("generator", "It is a generator's: by its maker's word, AI made the picture."),
     ("revoked", "It was revoked and points to nothing."),
@@ -198,6 +200,9 @@ class ReadingSerializer(serializers.Serializer[Any]):
 
     standing = serializers.ChoiceField(choices=STANDINGS)
     false_acceptance = serializers.FloatField(help_text="Chance of reading one where there is none.")
+    presence = serializers.FloatField(
+        min_value=0, max_value=1, help_text="Probability that it was signed at all, here or elsewhere; calibrated."
+    )
     number = serializers.IntegerField(allow_null=True)
     organisation = serializers.CharField(allow_null=True, help_text="To which the number was given.")
     generator = serializers.CharField(allow_null=True)
@@ -243,19 +248,19 @@ class ReadSignature(ApiView):
         try:
             limits = Limits(max_bytes=settings.UPLOAD_MAX_BYTES, max_pixels=_MOST_PIXELS)
             pixels = decode(upload.read(), limits).pixels
-            pointer = pointer_of(pixels)
-            return Response(ReadingSerializer(_reading(request, pixels, pointer)).data)
+            return Response(ReadingSerializer(_reading(request, pixels, look(pixels))).data)
         except DecodeError as error:
             raise ProductError(ErrorCode.PICTURE_UNREADABLE, error.message, status=415) from error
         except ModelError as error:
             raise unavailable() from error
 
 
-def _reading(request: Request, pixels: Any, pointer: Pointer | None) -> dict[str, Any]:
+def _reading(request: Request, pixels: Any, looked: Looked) -> dict[str, Any]:
+    pointer = looked.pointer
     answer: dict[str, Any] = dict.fromkeys(("number", "organisation", "generator", "work", "placement", "distance"))
-    answer |= {"standing": "none", "false_acceptance": false_acceptance()}
+    answer |= {"standing": "none", "false_acceptance": false_acceptance(), "presence": round(looked.presence, 4)}
     if pointer is None:
-        return answer
+        return {**answer, "standing": "traces"} if looked.presence >= LIKELY else answer
     code, work = pointer.code, pointer.code.work
     answer |= {
         "number": code.number,
