@@ -2,7 +2,8 @@
 
 A registry keeps for each picture a code and a feature vector. A query's nearest pictures are those with the fewest
 differing bits; among equals the one comes first whose feature vector differs least. So pictures whose codes collide
-are told apart, and a query that is registered finds itself.
+are told apart, and a query that is registered finds itself. Pictures that are :func:`too_plain` are left out, as those
+whose fingerprint is not usable.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from provenance.hashing.autoencoders import AutoencoderHash, Features, Grey, Packed, packed
+from provenance.hashing.descriptor import MINIMUM_QUALITY
+from provenance.hashing.detail import detail
 from provenance.hashing.dinohash import squared
 
 if TYPE_CHECKING:
@@ -25,6 +28,14 @@ if TYPE_CHECKING:
 RGB = npt.NDArray[np.uint8]
 
 _BATCH = 32
+# The network's of the edit hash and of the descriptor, whose least detail holds here too.
+_DETAIL_SIDE = 96
+
+
+def too_plain(picture: RGB) -> bool:
+    """Return whether a uint8 ``[H, W, 3]`` picture shows too little that is its own: nearly one colour, a smooth or plain
+    pattern, noise. Its code would be that of countless others."""
+    return detail(squared(picture, _DETAIL_SIDE)) < MINIMUM_QUALITY
 
 
 class DeepHash(Protocol):

@@ -6,9 +6,11 @@ import uuid
 from dataclasses import dataclass
 
 from django.db import connection
+from django.db.models import QuerySet
 from pgvector import HalfVector
 
 from provenance.hashing.autoencoders import Features, Packed
+from webapp.deephash.models import CatalogueHash, DeepCode
 
 _COLUMNS = {64: "code64", 128: "code128"}
 
@@ -25,6 +27,13 @@ class FoundWork:
     work_id: uuid.UUID
     distance: int
     dissimilarity: float
+
+
+def codes_of(choice: CatalogueHash) -> QuerySet[DeepCode]:
+    """Return the codes of a catalogue's live works."""
+    return DeepCode.objects.filter(
+        algorithm=choice.algorithm, work__catalogue_item__catalogue=choice.catalogue_id, work__deleted_at=None
+    )
 
 
 def bits_of(code: Packed) -> str:
