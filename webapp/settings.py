@@ -348,7 +348,7 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
         {"name": "Checks", "description": "Send a picture, watch, read the verdict, fetch the receipt."},
         {"name": "Catalogues", "description": "What your organisation has registered."},
         {"name": "Imports", "description": "What became of the pictures that you added."},
-        {"name": "Deep hashes", "description": "Which learnt hash a catalogue uses, training one, looking pictures up."},
+        {"name": "Deep hashes", "description": "Which hash a catalogue uses, training one, looking pictures up."},
         {"name": "Private catalogues", "description": "Catalogues whose hashes nobody can read, and asking them."},
         {"name": "Artworks", "description": "Pictures generated from two keys, and proofs of ownership."},
         {"name": "Signatures", "description": "Signed copies, reading signatures, numbers for generators."},

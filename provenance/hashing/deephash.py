@@ -33,8 +33,8 @@ _DETAIL_SIDE = 96
 
 
 def too_plain(picture: RGB) -> bool:
-    """Return whether a uint8 ``[H, W, 3]`` picture shows too little that is its own: nearly one colour, a smooth or plain
-    pattern, noise. Its code would be that of countless others."""
+    """Return whether a uint8 ``[H, W, 3]`` picture shows too little that is its own: nearly one colour, a smooth or
+    plain pattern, noise. Its code would be that of countless others."""
     return detail(squared(picture, _DETAIL_SIDE)) < MINIMUM_QUALITY
 
 

@@ -400,8 +400,8 @@ class TrainingDetail(ApiView):
     )
     @idempotent
     def delete(self, request: Request, training_id: Id) -> Response:
-        """Delete a hash that was trained, with its codes. This cannot be undone. One that is under way must be cancelled
-        first."""
+        """Delete a hash that was trained, with its codes. This cannot be undone. One that is under way must be
+        cancelled first."""
         key = key_of(request)
         model_delete(model=training_of(key.organisation, training_id), actor=None, api_key=key)
         return Response(status=204)

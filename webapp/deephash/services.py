@@ -224,7 +224,7 @@ def works_without_code(choice: CatalogueHash) -> QuerySet[Work]:
 
 
 def hashing_halted(choice: CatalogueHash) -> Job | None:
-    """Return the job that was cancelled or failed before all pictures had their codes; None where none waits for it."""
+    """Return the job that was cancelled or failed before all pictures had their codes; None where no picture waits."""
     job = choice.job
     halted = job is not None and job.state in (JobState.CANCELLED, JobState.FAILED)
     return job if halted and works_without_code(choice).exists() else None
@@ -237,9 +237,9 @@ def hashing_begin_owed() -> int:
     succeeded met all that was there then.
     """
     begun = 0
-    lately = Q(job__state=JobState.FAILED, job__updated_at__gt=timezone.now() - AGAIN_AFTER)
-    choices = CatalogueHash.objects.filter(catalogue__deleted_at=None).exclude(lately | Q(job__state=JobState.CANCELLED))
-    for choice in choices.select_related("catalogue"):
+    waits = Q(job__state=JobState.CANCELLED)
+    waits |= Q(job__state=JobState.FAILED, job__updated_at__gt=timezone.now() - AGAIN_AFTER)
+    for choice in CatalogueHash.objects.filter(catalogue__deleted_at=None).exclude(waits).select_related("catalogue"):
         if works_without_code(choice).exists():
             with transaction.atomic():
                 held = CatalogueHash.objects.select_for_update().filter(pk=choice.pk).first()
@@ -478,8 +478,8 @@ def training_run(*, model_id: uuid.UUID | str, job: Job, progress: Progress) -> 
 
 
 def _levels(model: TrainedModel, progress: Progress) -> npt.NDArray[np.uint8] | None:
-    """Return the catalogue's pictures as grey levels ``[N, 128, 128]``, no two the same and none too plain, mapped from a
-    file; None where some must still be read."""
+    """Return the catalogue's pictures as grey levels ``[N, 128, 128]``, no two the same and none too plain, mapped from
+    a file; None where some must still be read."""
     file = path_of(model.pk, Part.LEVELS)
     if not file.exists() and not _read_levels(model, progress):
         return None
