@@ -133,7 +133,7 @@ class Job(models.Model):
             return None
         all_of_it = sum(weights.values())
         if self._within > _SHOWS:
-            pace = self.timings.get(self.step, 0.0) / (weights[self.step] * self._within)
+            pace: float = self.timings.get(self.step, 0.0) / (weights[self.step] * self._within)
         else:
             pace = sum(self.timings.values()) / (all_of_it * fraction)
         return round(pace * all_of_it * (1 - fraction))
