@@ -145,7 +145,7 @@ def ask_edited(encode: Encoder, codes: Codes, queries: dict[str, Views], rows: R
     """Look every edited query up."""
     shape = (len(rows), len(queries))
     found, genuine, scores = np.empty(shape, bool), np.empty(shape, np.int64), np.empty(shape)
-    strangers = np.zeros((len(rows), codes.features.shape[1] + 1), np.int64)
+    strangers = np.zeros((len(rows), 8 * codes.packed.shape[1] + 1), np.int64)
     levels, similarity = registry().levels, []
     for edit, views in enumerate(queries.values()):
         asked = encode(views)

@@ -24,7 +24,7 @@ NEIGHBOURS = 5
 
 @dataclass(frozen=True)
 class Codes:
-    """Codes of pictures: packed uint8 ``[N, bits / 8]``, and feature vectors float32 ``[N, bits]``."""
+    """Codes of pictures: packed uint8 ``[N, bits / 8]``, and feature vectors float32 ``[N, F]``."""
 
     packed: Packed
     features: Features
@@ -40,17 +40,13 @@ class Codes:
 def distances(queries: Codes, database: Codes) -> F64:
     """Return Hamming distances with what breaks ties added, ``[Q, N]``: the whole part counts bits, the rest orders
     equals by the squared difference of their feature vectors."""
-    words, known = _words(database.packed), database.features.astype(np.float64)
-    found = np.empty((len(queries.packed), len(database.packed)))
-    squares = np.square(known).sum(1)
-    for row, (code, feature) in enumerate(
-        zip(_words(queries.packed), queries.features.astype(np.float64), strict=True)
-    ):
-        bits = np.bitwise_count(words ^ code).sum(1)
-        # Rounding may leave a picture a little less than nothing away from itself, which would count as a bit.
-        differences = np.maximum(squares - 2 * known @ feature + feature @ feature, 0)
-        found[row] = bits + differences / (1 + differences) * 0.999
-    return found
+    words = _words(database.packed)
+    asked, known = queries.features.astype(np.float64), database.features.astype(np.float64)
+    differences = np.square(asked).sum(1)[:, None] + np.square(known).sum(1) - 2 * asked @ known.T
+    # Rounding may leave a picture a little less than nothing away from itself, which would count as a bit.
+    differences = np.maximum(differences, 0)
+    bits = np.stack([np.bitwise_count(words ^ code).sum(1) for code in _words(queries.packed)])
+    return np.asarray(bits + differences / (1 + differences) * 0.999)
 
 
 def _words(packed: Packed) -> npt.NDArray[np.uint64]:

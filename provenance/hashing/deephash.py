@@ -47,7 +47,7 @@ class DeepHash(Protocol):
 
     @property
     def length(self) -> int:
-        """Bits of a code and numbers of a feature vector."""
+        """Bits of a code."""
 
     @property
     def reconstructs(self) -> bool:
@@ -57,15 +57,17 @@ class DeepHash(Protocol):
         """Load the weights. Raises ``provenance.models.errors.ModelMissing`` where they are not here."""
 
     def encode(self, pictures: Sequence[RGB]) -> tuple[Packed, Features]:
-        """Return codes uint8 ``[N, length / 8]`` and feature vectors float32 ``[N, length]`` of uint8 ``[H, W, 3]``."""
+        """Return codes uint8 ``[N, length / 8]`` and feature vectors float32 ``[N, F]`` of uint8 ``[H, W, 3]``."""
 
     def reconstruct(self, features: Features) -> Grey:
         """Return pictures uint8 ``[N, side, side]``. Raises TypeError where the hash makes none."""
 
 
 class EditHash64:
-    """``edit-hash-64-v1``: 64 bits that edits leave as they are (``provenance.training.edit_hash``). Safe to use from
-    several threads; nothing is loaded before the first picture."""
+    """``edit-hash-64-v1``: 64 bits that edits leave as they are (``provenance.training.edit_hash``). Its feature vector
+    are the 1,280 numbers, of length 1, that the bits are made of: of 1,000 unregistered photographs and edited copies of
+    60 test ones, they tell more apart than the 64 numbers whose signs the bits are. Safe to use from several threads;
+    nothing is loaded before the first picture."""
 
     algorithm = "edit-hash-64-v1"
     length = 64
@@ -104,9 +106,9 @@ class EditHash64:
         with torch.inference_mode():
             for start in range(0, len(squares), _BATCH):
                 pixels = torch.from_numpy(np.array(squares[start : start + _BATCH])).permute(0, 3, 1, 2)
-                found.append(net(pixels.float() / 255))
-            features = torch.cat(found)
-        return packed((features > net.threshold).numpy()), features.numpy()
+                found.append(net.seen(pixels.float() / 255))
+            seen = torch.cat(found)
+            return packed((net.project(seen) > net.threshold).numpy()), seen.numpy()
 
     def reconstruct(self, features: Features) -> Grey:
         """See :class:`DeepHash`."""

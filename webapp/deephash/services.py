@@ -333,7 +333,7 @@ def pixels_of(work: Work) -> RGB | None:
 
 
 def code_row(work: Work, algorithm: str, code: Packed, feature: Features) -> DeepCode:
-    """Return the row of a picture's code, uint8 ``[bits / 8]``, and feature vector, float ``[bits]``."""
+    """Return the row of a picture's code, uint8 ``[bits / 8]``, and feature vector."""
     column = f"code{8 * len(code)}"
     return DeepCode(work=work, algorithm=algorithm, feature=HalfVector(feature), **{column: bits_of(code)})
 

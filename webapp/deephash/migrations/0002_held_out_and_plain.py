@@ -1,6 +1,7 @@
 """Trained hashes are judged by pictures that were held out; plain pictures get no code.
 
-All codes go: which of them are plain pictures' cannot be told without opening the files. Every minute the site looks
+All codes go: which of them are plain pictures' cannot be told without opening the files, and the feature vectors of
+``edit-hash-64-v1`` are longer than they were. Every minute the site looks
 for pictures without a code, so that they come back by themselves, but those of plain ones.
 """
 
