@@ -8,3 +8,4 @@ from tests.settings import DATABASES
 
 DATABASES["default"]["NAME"] = os.environ["TEST_DATABASE"]
 MEDIA_ROOT = Path(os.environ["TEST_MEDIA"])
+PRIVATE_DIR = Path(os.environ.get("TEST_PRIVATE", MEDIA_ROOT))
