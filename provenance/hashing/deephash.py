@@ -65,9 +65,10 @@ class DeepHash(Protocol):
 
 class EditHash64:
     """``edit-hash-64-v1``: 64 bits that edits leave as they are (``provenance.training.edit_hash``). Its feature vector
-    are the 1,280 numbers, of length 1, that the bits are made of: of 1,000 unregistered photographs and edited copies of
-    60 test ones, they tell more apart than the 64 numbers whose signs the bits are. Safe to use from several threads;
-    nothing is loaded before the first picture."""
+    are the 1,280 numbers, of length 1, that the bits are made of: they tell edited copies from unregistered pictures
+    better than the 64 numbers whose signs the bits are. Safe to use from several threads; nothing is loaded before the
+    first picture.
+    """
 
     algorithm = "edit-hash-64-v1"
     length = 64
