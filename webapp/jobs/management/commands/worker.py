@@ -33,9 +33,6 @@ class Command(BaseCommand):
         Raises:
             CommandError: the cluster died by itself.
         """
-        # Loaded before the queue forks its processes: they share it, and no first job waits for it.
-        import torch  # noqa: F401
-
         cluster = Cluster()
         cluster.start()
         stop = threading.Event()
