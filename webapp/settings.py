@@ -260,7 +260,10 @@ PRIVATE_SCHEME = "bgv-v1-{bits}"
 # Of one person or organisation about one catalogue in 24 hours. About 106 answers are enough to find an entry's hash
 # out bit by bit; keep this far below.
 PRIVATE_QUESTIONS_PER_DAY = env_int("PRIVATE_QUESTIONS_PER_DAY", 20, minimum=1, maximum=50)
+# Of one organisation, and of all: each takes the disk that its keys (hundreds of megabytes, at every keyholder) and its
+# content need. Memory does not grow with them: one is evaluated at a time.
 PRIVATE_MAX_CATALOGUES = env_int("PRIVATE_MAX_CATALOGUES", 5, minimum=1)
+PRIVATE_MAX_CATALOGUES_SITE = env_int("PRIVATE_MAX_CATALOGUES_SITE", 50, minimum=1)
 # The largest block of any scheme has 1.7 GB.
 PRIVATE_BLOCK_MAX_BYTES = 2 * 1024**3
 # Of the content of one catalogue. Each block is compared in turn, by the site and by every keyholder.

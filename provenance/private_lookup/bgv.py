@@ -8,8 +8,9 @@ computes it; parties that check each other rely on that. Everything is decrypted
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from itertools import repeat
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -32,14 +33,19 @@ _PRIMES_TO_DECRYPT = 3
 _WORD = 8
 # Parameters are serialised with every ciphertext; less than one prime's numbers at full parameters.
 _MOST_AROUND_NUMBERS = 1 << 15
+# How many of the numbers of a program's line are lines.
+_OPERANDS = {"shift": 1, "scale": 1, "add": 2, "multiply": 2, "fuse": 3}
+_T = TypeVar("_T")
+_Made = TypeVar("_Made")
 
 
 class Bgv(KeyShares):
     """A context for one scheme and one set of joint keys, whose shares :class:`KeyShares` makes.
 
     Args:
-        settings: the fields of ``scheme.Scheme`` with ``subring``, ``trace`` and ``expansion``, and ``parties``, the
-            number of key shares, and ``tag``, which names the joint keys.
+        settings: the fields of ``scheme.Scheme`` with ``subring``, ``leaves``, ``trace`` and ``expansion``, and
+            ``parties``, the number of key shares, ``tag``, which names the joint keys, and ``threads``, the processors
+            to keep busy.
 
     Raises:
         RuntimeError: OpenFHE refuses the parameters, such as for less than 128 bits of security.
@@ -50,10 +56,16 @@ class Bgv(KeyShares):
         self.depth: int = settings["depth"]
         self.length: int = settings["code_length"]
         self.subring: int = settings["subring"]
+        self._leaves: list[int] = settings["leaves"]
         self._trace: list[int] = settings["trace"]
         self._expansion: list[int] = settings["expansion"]
         self._monomials = [self._monomial(step) for step in range(len(self._expansion))]
         self._constants: dict[tuple[int, int], Any] = {}
+        self.threads: int = settings["threads"]
+        # OpenFHE splits one operation among processors badly and lets go of Python's lock, so whole operations run side
+        # by side; its tables of slots are made first, by one of them.
+        self._pool = ThreadPoolExecutor(self.threads)
+        self.slots(np.zeros(self.ring, np.int64))
 
     # Codes to ciphertexts.
 
@@ -72,7 +84,7 @@ class Bgv(KeyShares):
         # Trace and expansion multiply by the ring's dimension; it is taken out here.
         scale = pow(self.ring, -1, MODULUS)
         coefficients = np.zeros(self.ring, np.int64)
-        coefficients[: self.length * stride : stride] = (2 * bits.astype(np.int64) - 1) * scale
+        coefficients[np.array(self._leaves) * stride] = (2 * bits.astype(np.int64) - 1) * scale
         return [to_bytes(self.context.Encrypt(public, self._coefficients(coefficients)))]
 
     def encrypt_rows(
@@ -122,19 +134,27 @@ class Bgv(KeyShares):
         query.SetEncodingType(openfhe.COEF_PACKED_ENCODING)
         for index in self._trace:
             query = context.EvalAdd(query, context.EvalAutomorphism(query, index, keys[index]))
-        current = {0: query}
+        nodes = {0: query}
         for step, index in enumerate(self._expansion):
-            following = {}
-            for place, value in current.items():
+            below = {leaf % (2 << step) for leaf in self._leaves}
+
+            def parted(
+                node: tuple[int, Any], step: int = step, index: int = index, below: set[int] = below
+            ) -> dict[int, Any]:
+                place, value = node
                 turned = context.EvalAutomorphism(value, index, keys[index])
-                following[place] = context.EvalAdd(value, turned)
-                other = place + (1 << step)
-                if other < self.length:
+                children = {}
+                if place in below:
+                    children[place] = context.EvalAdd(value, turned)
+                if place + (1 << step) in below:
                     product = context.EvalMult(context.EvalSub(value, turned), self._monomials[step])
                     product.SetNoiseScaleDeg(1)
-                    following[other] = product
-            current = following
-        bits = [current[place] for place in range(self.length)]
+                    children[place + (1 << step)] = product
+                return children
+
+            found = self.side_by_side(parted, list(nodes.items()))
+            nodes = {place: value for children in found for place, value in children.items()}
+        bits = [nodes[leaf] for leaf in self._leaves]
         for bit in bits:
             bit.SetEncodingType(openfhe.PACKED_ENCODING)
         return bits
@@ -161,13 +181,7 @@ class Bgv(KeyShares):
             seed: what the masks are drawn from.
             who: whether slots are read one by one, so that those without an entry must not be zero.
         """
-        total = None
-        for bit, column in zip(query, block, strict=True):
-            product = self.context.EvalMultNoRelin(bit, column)
-            if total is None:
-                total = product
-            else:
-                self.context.EvalAddInPlace(total, product)
+        total = self._sum(self.context.EvalMultNoRelin, query, block)
         # To give up levels once costs less than to do it for every factor, and key switching less below.
         total = self.drop(self._down(total, self.depth - used))
         self.context.RelinearizeInPlace(total)
@@ -198,21 +212,19 @@ class Bgv(KeyShares):
             differences: makes ciphertexts that must be zero of the columns, and where: int64 ``[ring]`` of 0 and 1.
         """
         start = self.depth - 2
-        total, expected = None, np.zeros(self.ring, np.int64)
         lowered = [self._down(column, start) for column in columns]
-        for number, value in enumerate(lowered):
-            weights = non_zero(seed + b"check" + number.to_bytes(2, "big"), self.ring)
-            expected -= weights * used
-            square = self._times(self.context.EvalMultNoRelin(value, value), self.slots(weights, start))
-            if total is None:
-                total = square
-            else:
-                self.context.EvalAddInPlace(total, square)
+        weights = [non_zero(seed + b"check" + number.to_bytes(2, "big"), self.ring) for number in range(len(columns))]
+        expected = -np.sum(weights, axis=0) * used
+
+        def weighted_square(value: Any, weight: Numbers) -> Any:
+            return self._times(self.context.EvalMultNoRelin(value, value), self.slots(weight, start))
+
+        total = self._sum(weighted_square, lowered, weights)
         self.context.RelinearizeInPlace(total)
         total = self.context.EvalAdd(total, self.slots(expected, start))
         for number, (difference, where) in enumerate(differences(lowered) if differences else ()):
-            weights = non_zero(seed + b"differences" + number.to_bytes(2, "big"), self.ring)
-            total = self.context.EvalAdd(total, self._times(difference, self.slots(weights * where, start)))
+            weight = non_zero(seed + b"differences" + number.to_bytes(2, "big"), self.ring)
+            total = self.context.EvalAdd(total, self._times(difference, self.slots(weight * where, start)))
         return to_bytes(self.drop(self.drop(total)))
 
     def add(self, ciphertexts: Sequence[bytes]) -> bytes:
@@ -284,27 +296,61 @@ class Bgv(KeyShares):
 
     def alone(self, program: Sequence[Sequence[Any]], value: Any) -> Any:
         """Run the program of a ``circuit.Circuit`` on the similarities of entries of one slot."""
-        values = [value]
-        for name, *numbers in program:
-            first = values[numbers[0]]
-            if name == "shift":
-                made = self.context.EvalAdd(first, self._constant(numbers[1], first.GetLevel()))
-            elif name == "scale":
-                made = self._times(first, self._constant(numbers[1], first.GetLevel()))
-            elif name == "add":
-                made = self.context.EvalAdd(*self.level(first, values[numbers[1]]))
-            elif name == "multiply" and numbers[0] == numbers[1]:
-                made = self.drop(self.context.EvalSquare(first))
-            elif name == "multiply":
-                made = self.drop(self.context.EvalMult(*self.level(first, values[numbers[1]])))
-            elif name == "fuse":
-                product = self.context.EvalMult(*self.level(first, values[numbers[1]]))
+        values = {0: value}
+        left = dict(enumerate(program, 1))
+        running: dict[Future[Any], int] = {}
+        while left or running:
+            for number, (name, *numbers) in list(left.items()):
+                used = numbers[: _OPERANDS.get(name, 0)]
+                if all(operand in values for operand in used):
+                    operands = [values[operand] for operand in used]
+                    running[self._pool.submit(self._operation, name, operands, numbers[-1])] = number
+                    del left[number]
+            done, _ = wait(running, return_when=FIRST_COMPLETED)
+            for future in done:
+                values[running.pop(future)] = future.result()
+        return values[len(program)]
+
+    def _operation(self, name: str, operands: Sequence[Any], number: int) -> Any:
+        """Carry out one line of a program; ``number`` is its last one."""
+        match name:
+            case "shift":
+                return self.context.EvalAdd(operands[0], self._constant(number, operands[0].GetLevel()))
+            case "scale":
+                return self._times(operands[0], self._constant(number, operands[0].GetLevel()))
+            case "add":
+                return self.context.EvalAdd(*self.level(*operands))
+            case "multiply" if operands[0] is operands[1]:
+                return self.drop(self.context.EvalSquare(operands[0]))
+            case "multiply":
+                return self.drop(self.context.EvalMult(*self.level(*operands)))
+            case "fuse":
+                product = self.context.EvalMult(*self.level(*operands[:2]))
                 product.SetNoiseScaleDeg(1)
-                made = self.drop(self.context.EvalAdd(*self.level(product, values[numbers[2]])))
-            else:
-                raise Malformed(f"no operation {name}")
-            values.append(made)
-        return values[-1]
+                return self.drop(self.context.EvalAdd(*self.level(product, operands[2])))
+        raise Malformed(f"no operation {name}")
+
+    def side_by_side(self, call: Callable[[_T], _Made], values: Sequence[_T]) -> list[_Made]:
+        """Return what a call makes of each value, several at once; what comes alone has all threads for itself."""
+        if len(values) == 1 or self.threads == 1:
+            return [call(value) for value in values]
+        return list(self._pool.map(call, values))
+
+    def _sum(self, call: Callable[..., Any], *columns: Sequence[Any]) -> Any:
+        """Return the sum of what a call makes of each row of columns, as many runs of rows side by side as threads."""
+        rows = list(zip(*columns, strict=True))
+
+        def added(run: Sequence[Any]) -> Any:
+            total = call(*run[0])
+            for row in run[1:]:
+                self.context.EvalAddInPlace(total, call(*row))
+            return total
+
+        runs = [rows[start :: self.threads] for start in range(min(self.threads, len(rows)))]
+        totals = self.side_by_side(added, runs)
+        for total in totals[1:]:
+            self.context.EvalAddInPlace(totals[0], total)
+        return totals[0]
 
     def _times(self, value: Any, plain: Any) -> Any:
         product = self.context.EvalMult(value, plain)

@@ -58,7 +58,8 @@ class Grouped:
         ]
         while len(factors) > 1:
             # One that is left over waits: it has more levels than its partner needs.
-            products = [self._product(*factors[n : n + 2]) for n in range(0, len(factors) - 1, 2)]
+            pairs = [factors[n : n + 2] for n in range(0, len(factors) - 1, 2)]
+            products = self._bgv.side_by_side(lambda pair: self._product(*pair), pairs)
             factors = products + factors[2 * len(products) :]
         (value,) = factors
         for index in self._turns[: circuit["folds"]]:

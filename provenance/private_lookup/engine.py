@@ -24,7 +24,7 @@ from provenance.private_lookup.circuit import Circuit, Policy, Spread, spread_ci
 from provenance.private_lookup.errors import BadInput, EngineFailed
 from provenance.private_lookup.scheme import ALONE, GROUPED, Scheme
 
-PROTOCOL = 2
+PROTOCOL = 3
 _FOLDER = Path(__file__).parent
 # Only the modules of this folder can be imported there: neither the rest of the package nor its requirements.
 _START = """
@@ -385,6 +385,7 @@ class Engine:
         settings = {
             **asdict(self.scheme),
             "subring": self.scheme.subring,
+            "leaves": self.scheme.leaves,
             "trace": self.scheme.trace,
             "expansion": self.scheme.expansion,
             "group": GROUPED,
@@ -392,6 +393,7 @@ class Engine:
             "neighbour": self.scheme.neighbour,
             "parties": self.parties,
             "tag": self.tag,
+            "threads": self._limits.threads,
         }
         opening = {"do": "open", "settings": settings, "most_blocks": self._limits.blocks_for(self.scheme)}
         head, _parts = self._exchange(opening, ())

@@ -29,7 +29,7 @@ from provenance.private_lookup.bgv import Bgv
 from provenance.private_lookup.bgv_base import Malformed
 from provenance.private_lookup.bgv_grouped import Grouped
 
-PROTOCOL = 2
+PROTOCOL = 3
 _Answer = tuple[dict[str, Any], list[bytes]]
 _CHUNK = 1 << 20
 

@@ -23,7 +23,7 @@ import hashlib
 import hmac
 import os
 import secrets
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -53,8 +53,9 @@ from provenance.private_lookup.work import LocalWorkers
 
 _NONCE = 32
 _MOST_SESSIONS = 64
-# In 24 hours, of all states that bring blocks to check: each try passes a false block with a chance of 1 in 65,537.
-_MOST_OFFERS = 20
+# In 24 hours, of all states that bring blocks to check and were not admitted: each try passes a false block with a
+# chance of 1 in 65,537. A state that passes is no such try, so that a large catalogue may come in any number of pieces.
+_MOST_FAILED_OFFERS = 20
 
 
 @dataclass
@@ -166,7 +167,7 @@ class Keyholder(Member):
         """Return our nonce, now that all are bound to theirs.
 
         Raises:
-            Refused: too many states were offered in 24 hours.
+            Refused: too many states were offered in 24 hours that did not pass.
         """
         session, messages = self._step("commit", commits)
         commitments = {name: str(message.fields.get("commitment")) for name, message in messages.items()}
@@ -280,15 +281,20 @@ class Keyholder(Member):
 
     def _count_offer(self, session: _Session) -> None:
         """Take an offer down before its seed is known: of many seeds, one would hide a false block."""
-        since = datetime.now(UTC) - timedelta(hours=24)
-        recent = [
-            entry
-            for entry in self.journal.entries
-            if entry.event == "offered" and datetime.fromisoformat(entry.time) > since
-        ]
-        if len(recent) >= _MOST_OFFERS:
-            raise self._refuse(session, f"{len(recent)} states were offered in 24 hours, which is all that may be")
+        failed = self._failed_offers()
+        if failed >= _MOST_FAILED_OFFERS:
+            why = f"{failed} offered states did not pass in 24 hours, which is all that may be"
+            raise self._refuse(session, why)
         self.journal.append("offered", manifest=session.id)
+
+    def _failed_offers(self) -> int:
+        """Return how many offers of the last 24 hours did not end with the state admitted."""
+        since = datetime.now(UTC) - timedelta(hours=24)
+        counted: dict[str, Counter[str]] = {"offered": Counter(), "admitted": Counter()}
+        for entry in self.journal.entries:
+            if entry.event in counted and datetime.fromisoformat(entry.time) > since:
+                counted[entry.event][entry.fields["manifest"]] += 1
+        return (counted["offered"] - counted["admitted"]).total()
 
     def _step(self, kind: str, messages: Sequence[bytes]) -> tuple[_Session, dict[str, Message]]:
         """Prove one message of every keyholder, all about one request, ours among them as we said it."""

@@ -52,6 +52,16 @@ class Scheme:
         return 1 << (self.code_length - 1).bit_length()
 
     @property
+    def leaves(self) -> tuple[int, ...]:
+        """Coefficients of the subring that hold a query's bits.
+
+        Where only three quarters of them are needed, every fourth one is left out and not the last quarter: taking the
+        query apart then leaves out whole branches, and 96 bits take 96 automorphisms and not 127.
+        """
+        kept = 4 * self.code_length // self.subring
+        return tuple(bit % kept + 4 * (bit // kept) for bit in range(self.code_length))
+
+    @property
     def block_bytes(self) -> int:
         """Bytes of a block of entries of one slot, but for the kilobytes around each ciphertext."""
         return self.code_length * 2 * 8 * self.ring * (self.depth + 3)

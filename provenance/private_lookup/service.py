@@ -20,12 +20,16 @@ from provenance.private_lookup import calls, frames, tls
 from provenance.private_lookup.errors import BadInput, KeyholderUnreachable, Refused
 from provenance.private_lookup.identity import MOST_MESSAGE, Identity, PublicIdentity
 from provenance.private_lookup.parties import Keyholder
+from provenance.private_lookup.question import most_question_bytes
+from provenance.private_lookup.scheme import Scheme
 
 # Each step's groups of messages.
 _STEPS = {"commit": 1, "reveal": 1, "check": 1, "answer": 2, "admit": 1}
 _SECONDS_TO_SPEAK = 60.0
 _SECONDS_TO_ANSWER = 1800.0
 _MOST_CONNECTIONS = 16
+# Commitments and nonces of all keyholders.
+_MOST_SMALL = 1 << 20
 _log = logging.getLogger(__name__)
 
 # A socket's path, or a host and a port.
@@ -44,13 +48,14 @@ def serve(
         ready: told the port once connections are taken, 0 for a socket; a port of 0 is one that the system chooses.
 
     Raises:
-        BadInput: the address cannot be listened at.
+        BadInput: the address cannot be listened at, or nothing was agreed yet.
     """
+    scheme = keyholder.agreement.scheme
     room, turn = threading.BoundedSemaphore(_MOST_CONNECTIONS), threading.Lock()
 
     def take(connection: socket.socket) -> None:
         try:
-            _answer(keyholder, connection, turn, proved=not isinstance(at, Path))
+            _answer(keyholder, scheme, connection, turn, proved=not isinstance(at, Path))
         # One who is not known, speaks no frames, or goes away, costs the others nothing but this.
         except (OSError, frames.FrameError) as problem:
             _log.warning("A connection was refused or ended: %s.", problem)
@@ -95,7 +100,9 @@ def _listening(at: Address) -> Iterator[socket.socket]:
         yield listener
 
 
-def _answer(keyholder: Keyholder, connection: socket.socket, turn: threading.Lock, *, proved: bool) -> None:
+def _answer(
+    keyholder: Keyholder, scheme: Scheme, connection: socket.socket, turn: threading.Lock, *, proved: bool
+) -> None:
     # At a local socket, whoever may write to it.
     offers = True
     if proved:
@@ -103,11 +110,26 @@ def _answer(keyholder: Keyholder, connection: socket.socket, turn: threading.Loc
         connection, signing = tls.accept(connection, keyholder.identity, known)
         offers = signing == keyholder.agreement.holder.signing
     with connection, connection.makefile("rwb") as stream:
-        request = frames.read(stream, MOST_MESSAGE)
-        if request is not None:
-            head, parts = request
+        begun = frames.read_start(stream, MOST_MESSAGE)
+        if begun is not None:
+            head, sizes = begun
+            most = _most_bytes(head.get("do"), scheme)
+            if sum(sizes) > most:
+                raise frames.FrameError(f"{sum(sizes)} bytes, over this step's limit of {most}")
+            parts = list(frames.read_parts(stream, sizes))
             with turn:
                 calls.answer(stream, lambda: _carry_out(keyholder, head, parts, offers))
+
+
+def _most_bytes(step: object, scheme: Scheme) -> int:
+    match step:
+        case "commit":
+            # A question, or a manifest, which is all head.
+            return max(most_question_bytes(scheme), frames.MOST_HEAD + _MOST_SMALL)
+        case "answer" | "admit":
+            return MOST_MESSAGE
+        case _:
+            return _MOST_SMALL
 
 
 def _carry_out(keyholder: Keyholder, head: dict[str, Any], parts: list[bytes], offers: bool) -> bytes:

@@ -14,9 +14,10 @@ import shutil
 import sys
 import threading
 import time
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import ClassVar
 
 from provenance.private_lookup.errors import PrivateLookupError, Refused
 from provenance.private_lookup.identity import PublicIdentity, write_whole
@@ -37,38 +38,48 @@ class Attending(Keyholder):
     meeting: Meeting
     # One step at a time, whatever the catalogue: each keeps a processor and gigabytes busy.
     _busy = threading.RLock()
+    _awake: ClassVar[Attending | None] = None
     _used = 0.0
 
     def commit(self, request: bytes, *, offers: bool = True) -> bytes:
         """Begin; see :class:`Keyholder`."""
-        with self._busy:
+        with self._alone():
             self._admit()
             return super().commit(request, offers=offers)
 
     def check(self, reveals: Sequence[bytes]) -> bytes:
         """Return shares of what must be zero."""
-        with self._busy:
-            try:
-                return super().check(reveals)
-            finally:
-                self._used = time.monotonic()
+        with self._alone():
+            return super().check(reveals)
 
     def answer(self, checks: Sequence[bytes], outputs: Sequence[bytes]) -> bytes:
         """Return sealed shares of the answer."""
-        with self._busy:
-            try:
-                return super().answer(checks, outputs)
-            finally:
-                self._used = time.monotonic()
+        with self._alone():
+            return super().answer(checks, outputs)
 
     def rest(self) -> None:
         """End the engines where nobody asked for a while; the next question starts them."""
         if time.monotonic() - self._used > _REST_AFTER and self._busy.acquire(blocking=False):
             try:
-                if self._workers is not None:
-                    self._workers.close()
+                self._end_engines()
             finally:
                 self._busy.release()
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Take a step; the engines of the catalogue before end, so that memory does not grow with catalogues."""
+        with self._busy:
+            before, Attending._awake = Attending._awake, self
+            if before is not None and before is not self:
+                before._end_engines()
+            try:
+                yield
+            finally:
+                self._used = time.monotonic()
+
+    def _end_engines(self) -> None:
+        if self._workers is not None:
+            self._workers.close()
 
     def _admit(self) -> None:
         known = self.clients()

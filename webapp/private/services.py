@@ -22,7 +22,7 @@ from provenance.private_lookup.errors import PrivateLookupError
 from provenance.private_lookup.identity import Identity, PublicIdentity
 from provenance.private_lookup.joint_keys import keys_digest
 from provenance.private_lookup.registry import Registry
-from webapp.accounts.models import User
+from webapp.accounts.models import Organisation, User
 from webapp.accounts.services import audit
 from webapp.artworks.sealing import seal, unseal
 from webapp.catalogues.models import Catalogue
@@ -63,7 +63,8 @@ def private_begin(
         holder: public keys of whoever signs its content, where the holder encrypts.
 
     Raises:
-        ProductError: the feature is off, there are pictures in it, it is private already, or there are too many such.
+        ProductError: the feature is off, there are pictures in it, it is private already, or its organisation or
+            the site has as many as may be.
     """
     require_feature()
     catalogue = Catalogue.objects.select_for_update(of=("self",)).select_related("organisation").get(pk=catalogue.pk)
@@ -75,12 +76,7 @@ def private_begin(
             _("There are pictures in this catalogue, or on their way into it, in clear. Make an empty one."),
             status=409,
         )
-    if PrivateCatalogue.objects.filter(catalogue__deleted_at=None).count() >= settings.PRIVATE_MAX_CATALOGUES:
-        raise ProductError(
-            ErrorCode.QUOTA_EXCEEDED,
-            _("This site has as many private catalogues as it can serve. Its operator can allow more."),
-            status=409,
-        )
+    _require_room(catalogue)
     private = PrivateCatalogue(
         catalogue=catalogue,
         held_by=terms.held_by,
@@ -217,6 +213,22 @@ def client_remove(*, client: PrivateClient, actor: User) -> None:
         organisation=client.private.catalogue.organisation,
         data={"name": client.name},
     )
+
+
+def _require_room(catalogue: Catalogue) -> None:
+    # One at a time for each organisation, so that its limit is exact.
+    Organisation.objects.select_for_update(no_key=True).get(pk=catalogue.organisation_id)
+    living = PrivateCatalogue.objects.filter(catalogue__deleted_at=None)
+    own = living.filter(catalogue__organisation=catalogue.organisation_id).count()
+    if own >= settings.PRIVATE_MAX_CATALOGUES:
+        sentence = _("Your organisation has %(n)d private catalogues, and may not have more. Delete one first.")
+        raise ProductError(ErrorCode.QUOTA_EXCEEDED, sentence % {"n": own}, status=409)
+    if living.count() >= settings.PRIVATE_MAX_CATALOGUES_SITE:
+        raise ProductError(
+            ErrorCode.QUOTA_EXCEEDED,
+            _("This site has as many private catalogues as it has room for. Its operator can allow more."),
+            status=409,
+        )
 
 
 def _agree(private: PrivateCatalogue, meeting: Meeting, job: Job) -> None:

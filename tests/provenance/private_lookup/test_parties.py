@@ -198,14 +198,23 @@ def test_of_who_everything_is_computed_again(
         assert len(one._evaluate(session, question)) == computed
 
 
-def test_offers_are_counted_where_their_seed_would_be_known(
+def test_offers_that_do_not_pass_are_counted_where_their_seed_would_be_known(
     club: Club, keyholders: list[Keyholder], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = club.registry(tmp_path / "often", [random_code(1)])
     with pytest.raises(Refused, match="Only the catalogue's holder"):
         keyholders[0].commit(other.signed, offers=False)
+    before = [keyholder._failed_offers() for keyholder in keyholders]
+    monkeypatch.setattr(parties, "_MOST_FAILED_OFFERS", max(before) + 1)
+    for keyholder in keyholders:
+        monkeypatch.setattr(keyholder, "_registry_folder", other.folder)
+    # A catalogue that comes in pieces: each brings entries to check, and passes.
+    for number in range(2, 5):
+        offer(other, keyholders)
+        other.append([(f"more{number}", random_code(number).bits)], club.holder, club.keys, club.engine)
+    assert [keyholder._failed_offers() for keyholder in keyholders] == before
+    monkeypatch.setattr(parties, "_MOST_FAILED_OFFERS", before[0] + 1)
     offered = events(keyholders[0]).count("offered")
-    monkeypatch.setattr(parties, "_MOST_OFFERS", offered + 1)
     commits: list[bytes] = []
     for _try in range(3):
         commits = [keyholder.commit(other.signed) for keyholder in keyholders]

@@ -32,6 +32,11 @@ def test_a_length_has_its_scheme(length: int) -> None:
     assert 2 ** len(found.trace) * found.subring == found.ring
     assert 2 ** len(found.expansion) == found.subring
     assert len(set(found.automorphisms)) == len(found.automorphisms)
+    # Every bit has its coefficient, and no branch of the expansion has leaves for less than it must be taken apart.
+    assert len(set(found.leaves)) == length
+    assert max(found.leaves) < found.subring
+    nodes = sum(len({leaf % (1 << step) for leaf in found.leaves}) for step in range(len(found.expansion)))
+    assert nodes == (length if length in (96, 192) else length - 1)
 
 
 def test_unknown_parameters_are_refused() -> None:

@@ -208,6 +208,15 @@ def test_what_speaks_otherwise_is_refused_and_harms_nobody(club: Club, registry:
                         reply = frames.read(stream)
                 assert reply is not None
                 assert (reply[0]["ok"], reply[0]["error"]) == (False, "BadInput")
+            # What is larger than any question, or any nonces, is not even read.
+            for step, most in (("commit", 1 << 21), ("reveal", 1 << 20), ("check", 1 << 20), ("unknown", 1 << 20)):
+                with socket.socket(socket.AF_UNIX) as connection:
+                    connection.settimeout(30)
+                    connection.connect(str(at))
+                    connection.sendall(frames.start({"do": step, "sizes": [1]}, [most + 1]))
+                    assert connection.recv(1) == b"", step
+            with pytest.raises(BadInput, match="no message"):
+                remote.commit(bytes(1 << 21))
             with pytest.raises(BadInput, match="missing"):
                 remote.commit(b"")
             with pytest.raises(BadInput, match="every keyholder"):

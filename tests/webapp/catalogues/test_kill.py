@@ -44,6 +44,7 @@ def worker(log: Path) -> Iterator[subprocess.Popen[bytes]]:
         "DJANGO_SETTINGS_MODULE": "tests.worker_settings",
         "TEST_DATABASE": str(connection.settings_dict["NAME"]),
         "TEST_MEDIA": str(site.MEDIA_ROOT),
+        "TEST_PRIVATE": str(site.PRIVATE_DIR),
     }
     with log.open("ab") as output:
         process = subprocess.Popen(
