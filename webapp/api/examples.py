@@ -109,9 +109,9 @@ _ORIGIN = {
     "version": "ai-detector-v1",
     "figures": {
         "band": "cannot_tell",
-        "probability": 0.3141,
+        "probability": None,
         "margin": -0.5203,
-        "thresholds": {"likely_ai": 0.9012, "likely_not_ai": 0.1803},
+        "margin_thresholds": {"likely_ai": 0.5541, "likely_not_ai": -1.5883},
         "asked_error": {"photographs": 0.01, "drawings": 0.02},
         "measured": {
             "gpt4o": {
