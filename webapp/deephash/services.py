@@ -129,7 +129,7 @@ def hash_choose(
         message = _("There is no such hash. Choose one of the list.")
         raise ProductError(ErrorCode.INVALID, message, fields={"algorithm": [message]})
     _record_choice(catalogue, algorithm, actor, api_key)
-    _set_choice(catalogue, algorithm, chosen and chosen.model)
+    _set_choice(catalogue, algorithm, chosen.model if chosen else None)
 
 
 def _record_choice(catalogue: Catalogue, algorithm: str, actor: User | None, api_key: ApiKey | None) -> None:
