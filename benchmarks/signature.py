@@ -360,7 +360,7 @@ how small the chance is: it is the tag's, {FALSE_ACCEPTANCE:.1e} a picture (2^-3
         title="Signatures: read after edits and attacks",
         markdown=markdown,
         figures=figures,
-        details={"algorithm": ALGORITHM, "pictures": PICTURES, "lowest": lowest,
+        details={"algorithm": ALGORITHM, "pictures": len(runs), "lowest": lowest,
                  "tables": {name: asdict(table) for name, table in tables.items()},
                  "seconds": round(time.monotonic() - began)},
     )  # fmt: skip
