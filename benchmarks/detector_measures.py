@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.leaks import MOST
+from benchmarks.recall import Cell
 from provenance.detection.calibration import (
     auc,
     balanced_accuracy,
@@ -16,7 +17,7 @@ from provenance.detection.calibration import (
     coverage_curve,
     expected_calibration_error,
 )
-from provenance.detection.detector import Line
+from provenance.detection.detector import Band, Line
 
 F64 = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
@@ -131,10 +132,38 @@ def pooled(lines: dict[str, Line], margins: Margins, people: list[str]) -> tuple
     return np.concatenate(said), np.concatenate(was), np.concatenate(weight)
 
 
+def band_rows(
+    lines: dict[str, Line],
+    features: dict[str, npt.NDArray[np.float32]],
+    files: dict[str, int],
+    people: list[str],
+    generators: list[str],
+) -> list[dict[str, Any]]:
+    """Say what each line without a generator answers of that generator and of people's pictures, and what the one that
+    judges answers of people's: per cent in each band, with Wilson intervals as wide as if each file had one picture.
+
+    Args:
+        features: of each source, ``[N, width]``.
+        files: of each source, how many there are.
+    """
+    rows = []
+    for name, sources in {**{name: [name, *people] for name in generators}, "all": people}.items():
+        for source in sources:
+            bands = [lines[name].band(float(margin)) for margin in lines[name].margins(features[source])]
+            cells = {}
+            for band in Band:
+                share = bands.count(band) / len(bands)
+                low, high = Cell(round(share * files[source]), files[source]).interval
+                cells[str(band)] = f"{100 * share:.1f} ({100 * low:.1f}-{100 * high:.1f})"
+            rows.append({"line": name, "source": source, "pictures": len(bands), **cells})
+    return rows
+
+
 def goals(
     found: dict[str, float], spans: dict[str, tuple[float, float]], leaked: float
 ) -> list[dict[str, Any]]:
     """Return what was aimed at, what was measured, and whether that is enough."""
+
     def text(key: str) -> str:
         return f"{found[key]:.3f} ({spans[key][0]:.3f}-{spans[key][1]:.3f})"
 

@@ -228,9 +228,8 @@ def detect(
                 "band": str(found.band),
                 "words": _REASONS.get(found.reason or "", _BANDS[found.band]),
                 "probability": None if found.probability is None else round(found.probability, 4),
-                "likely_ai_from": round(float(line.probability(line.ai_from)), 4),
-                "likely_not_ai_to": round(float(line.probability(line.not_to)), 4),
                 "margin": None if found.margin is None else round(found.margin, 4),
+                "margin_thresholds": {"likely_ai": round(line.ai_from, 4), "likely_not_ai": round(line.not_to, 4)},
                 "crops": [{**asdict(crop.box), "margin": round(crop.margin, 4)} for crop in found.crops],
                 "version": judge.version,
                 "generators": judge.about["generators"],
@@ -240,10 +239,10 @@ def detect(
         out.print_json(json.dumps(rows))
     else:
         for row in rows:
-            # A figure beside "cannot tell" would be read as an answer; --json has it.
-            shown = "  - " if row["band"] == Band.CANNOT_TELL else f"{row['probability']:.2f}"
-            line_of_text = f"{shown}  {row['words']}  {row['file']}"
-            out.print(line_of_text, markup=False, highlight=False, soft_wrap=True)
+            said = row["words"]
+            if row["probability"] is not None:
+                said = f"{said} (probability of AI, as calibrated: {row['probability']:.2f})"
+            out.print(f"{said}  {row['file']}", markup=False, highlight=False, soft_wrap=True)
     if failed:
         raise typer.Exit(BAD_INPUT)
 

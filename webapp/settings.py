@@ -339,8 +339,8 @@ REST_FRAMEWORK: dict[str, Any] = {
 SPECTACULAR_SETTINGS: dict[str, Any] = {
     "TITLE": "Provenance API",
     "DESCRIPTION": (
-        "Ask whether a picture is registered, add pictures to your catalogues, have artworks generated and"
-        " proved, read signatures in pictures.\n\n"
+        "Ask whether a picture is registered, add pictures to your catalogues and train hashes on them, have artworks"
+        " generated and proved, read signatures in pictures.\n\n"
         "Times are RFC 3339 in UTC. Ids are UUIDs. Lists come in pages: follow `next`. Refusals are problem documents"
         " (RFC 9457) whose `code` is for programs; `/help/errors` explains each. Every answer tells in `RateLimit-*`"
         " what is left of your limit."
@@ -352,6 +352,7 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
         {"name": "Checks", "description": "Send a picture, watch, read the verdict, fetch the receipt."},
         {"name": "Catalogues", "description": "What your organisation has registered."},
         {"name": "Imports", "description": "What became of the pictures that you added."},
+        {"name": "Deep hashes", "description": "Which hash a catalogue uses, training one, looking pictures up."},
         {"name": "Private catalogues", "description": "Catalogues whose hashes nobody can read, and asking them."},
         {"name": "Artworks", "description": "Pictures generated from two keys, and proofs of ownership."},
         {"name": "Signatures", "description": "Signed copies, reading signatures, numbers for generators."},
@@ -373,6 +374,8 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
         "SigningState": "webapp.api.signatures.SIGNING_STATES",
         "SignatureStanding": "webapp.api.signatures.STANDINGS",
         "ArtworkMode": "webapp.artworks.models.Mode",
+        "DeepHashKind": "webapp.deephash.models.Kind",
+        "DeepHashBits": "webapp.deephash.models.Bits",
     },
     "COMPONENT_SPLIT_REQUEST": True,
 }

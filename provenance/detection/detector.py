@@ -81,8 +81,8 @@ class Detection:
     """What is said of a picture.
 
     Attributes:
-        probability: 0..1; None where there was nothing to judge.
-        margin: mean of the crops'; above 0 the machine puts it with AI's.
+        probability: 0..1; None where it cannot be told, or the figure would be read as an answer.
+        margin: mean of the crops', no chance but a distance; None where there was nothing to judge.
         reason: ``"small"``, ``"long"`` or ``"plain"`` where there was nothing to judge.
     """
 
@@ -160,7 +160,9 @@ class Detector:
         margins = line.margins(features)
         margin = float(margins.mean())
         crops = [Crop(box, float(one)) for box, one in zip(places, margins, strict=True)]
-        return Detection(line.band(margin), float(line.probability(margin)), margin, crops)
+        band = line.band(margin)
+        probability = None if band == Band.CANNOT_TELL else float(line.probability(margin))
+        return Detection(band, probability, margin, crops)
 
 
 DETECTOR = Detector()
@@ -195,7 +197,7 @@ def digest_of(tower: str, weights: Path | None) -> str:
         with weights.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as problem:
-        words = f"{weights} cannot be read: {problem.strerror}."
+        words = f"{weights} cannot be read: {problem.strerror}. Name a file of {tower}, or none for the store's."
         raise ModelMissing(words, name=tower, command=None) from problem
 
 

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Protocol
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
 
 from provenance.models import store
+from provenance.models.checkpoints import fill, read_tensors
 from provenance.models.efficientnet import CHANNELS, EfficientNetLite0
 from provenance.models.errors import UnknownModel
 from provenance.models.vision_towers import TOWERS, VisionTower, load_tower
@@ -99,7 +99,9 @@ def tower_named(name: str, path: Path | None = None) -> Tower:
         return PublishedTower(tower, load_tower(tower, path or store.path(name)))
     if name != SHIPPED:
         raise UnknownModel(f"There is no tower {name}. There are: {', '.join((SHIPPED, *TOWERS))}.")
-    tensors = load_file(path or store.path(name))
+    path = path or store.path(name)
+    tensors = read_tensors(path, name)
     net = EfficientNetLite0()
-    net.load_state_dict({k.removeprefix(_PREFIX): t.float() for k, t in tensors.items() if k.startswith(_PREFIX)})
+    image = {k.removeprefix(_PREFIX): t.float() for k, t in tensors.items() if k.startswith(_PREFIX)}
+    fill(net, image, path, name, ())
     return ShippedTower(net.eval().requires_grad_(False))

@@ -40,6 +40,8 @@ from provenance.detection.views import Box, cut, levelled
 from provenance.images import edit_steps as step
 from provenance.images.edits import apply
 from provenance.models.catalogue import WEIGHTS
+from provenance.models.errors import ModelError
+from provenance.models.vision_towers import TOWERS
 from provenance.training.detector_pictures import (
     DRAWINGS,
     GENERATORS,
@@ -308,10 +310,10 @@ def save(
         ship: call it the version that ships; any other has the digest of its numbers in its name.
 
     Raises:
-        ValueError: there are too few pictures to promise the errors that were asked for.
+        DataMissing: there are too few pictures to promise the errors that were asked for.
     """
     if not all(math.isfinite(line.ai_from) for line in lines.values()):
-        raise ValueError("there are too few pictures to calibrate on")
+        raise DataMissing("There are too few pictures to calibrate on: PROVENANCE_DATA lacks some of them.")
     tensors = {
         "weights": np.stack([line.weights for line in lines.values()]),
         "offsets": np.array([line.offset for line in lines.values()], np.float32),
@@ -335,11 +337,21 @@ def save(
     save_file(tensors, path, {"about": json.dumps(about)})
 
 
+def work_folder(text: str) -> Path:
+    """Return the folder that a command names, made where it is not there; for argparse, which says what is wrong."""
+    try:
+        Path(text).mkdir(parents=True, exist_ok=True)
+    except OSError as problem:
+        words = f"{text} cannot be made: {problem.strerror}. Name a folder that you may write to."
+        raise argparse.ArgumentTypeError(words) from problem
+    return Path(text)
+
+
 def main() -> None:
     """Run the recipe."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("work", type=Path, help="folder for features, outside the repository")
-    parser.add_argument("--tower", default=SHIPPED, help="name of a tower's model")
+    parser.add_argument("work", type=work_folder, help="folder for features, outside the repository")
+    parser.add_argument("--tower", default=SHIPPED, choices=(SHIPPED, *TOWERS), help="name of a tower's model")
     parser.add_argument("--weights", type=Path, help="file of the tower, instead of that in the model store")
     parser.add_argument("--pair-share", type=float, default=0.0, help="weight of regenerated photographs in each class")
     parser.add_argument("--ship", action="store_true", help="write the shipped detector and its card")
@@ -347,12 +359,16 @@ def main() -> None:
     if arguments.ship and (arguments.tower != SHIPPED or arguments.weights):
         parser.error(f"what is shipped sees with {SHIPPED} as it is shipped")
     torch.set_num_threads(1)
-    digest = digest_of(arguments.tower, arguments.weights)
-    training = Training(arguments.work, tower_named(arguments.tower, arguments.weights), digest, arguments.pair_share)
-    training.gather()
-    lines = training.lines()
     path = WEIGHTS / f"{MODEL}.safetensors" if arguments.ship else arguments.work / f"{arguments.tower}.safetensors"
-    save(path, arguments.tower, digest, lines, training.pictures, training.measured, ship=arguments.ship)
+    try:
+        digest = digest_of(arguments.tower, arguments.weights)
+        tower = tower_named(arguments.tower, arguments.weights)
+        training = Training(arguments.work, tower, digest, arguments.pair_share)
+        training.gather()
+        lines = training.lines()
+        save(path, arguments.tower, digest, lines, training.pictures, training.measured, ship=arguments.ship)
+    except (ModelError, DataMissing) as problem:
+        parser.error(str(problem))
     print(f"written: {path}")
     if arguments.ship:
         (WEIGHTS / f"{MODEL}.md").write_text(_card(training, lines))

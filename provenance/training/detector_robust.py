@@ -34,9 +34,11 @@ from provenance.detection.tower import SHIPPED, PublishedTower, ShippedTower, To
 from provenance.detection.views import levelled
 from provenance.models import store
 from provenance.models.checkpoints import read_tensors
-from provenance.training.detector import random_square
+from provenance.models.errors import ModelError
+from provenance.models.vision_towers import TOWERS
+from provenance.training.detector import random_square, work_folder
 from provenance.training.detector_pictures import DRAWINGS, GENERATORS, RGB, present, samples
-from provenance.training.pictures import Part
+from provenance.training.pictures import DataMissing, Part, data_folder
 
 _KEEP = 50
 _PICTURES = 400
@@ -180,8 +182,8 @@ def main() -> None:
     """Run the recipe."""
     usual = Recipe()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("work", type=Path, help="folder for checkpoints, outside the repository")
-    parser.add_argument("--tower", default=SHIPPED, help="name of a tower's model")
+    parser.add_argument("work", type=work_folder, help="folder for checkpoints, outside the repository")
+    parser.add_argument("--tower", default=SHIPPED, choices=(SHIPPED, *TOWERS), help="name of a tower's model")
     parser.add_argument("--steps", type=int, default=usual.steps)
     parser.add_argument("--batch", type=int, default=usual.batch)
     parser.add_argument("--iterations", type=int, default=usual.iterations, help="of the attack")
@@ -195,21 +197,28 @@ def main() -> None:
         rate=arguments.rate,
         warm_up=round(arguments.steps * usual.warm_up / usual.steps),
     )
-    tower = tower_named(arguments.tower)
+    try:
+        tower = tower_named(arguments.tower)
+        sources = [name for name in ("flickr8k", "caltech101", *DRAWINGS, *GENERATORS) if present(name)]
+        pictures = [one.pixels for name in sources for one in samples(name, {Part.TRAIN: _PICTURES})]
+    except (ModelError, DataMissing) as problem:
+        parser.error(str(problem))
+    if not pictures:
+        parser.error(f"There are no pictures in {data_folder()}. Set PROVENANCE_DATA to the folder that has them.")
     assert isinstance(tower, nn.Module)
     tower.to(arguments.device)
-    sources = [name for name in ("flickr8k", "caltech101", *DRAWINGS, *GENERATORS) if present(name)]
-    pictures = [one.pixels for name in sources for one in samples(name, {Part.TRAIN: _PICTURES})]
     scale = None
     if arguments.tower == SHIPPED:
         with torch.no_grad():
             some = pictures[:: max(1, len(pictures) // _SCALED)]
             scale = tower(_squares(some, tower.side, 0).to(arguments.device)).std(0) + _LEAST_SCALE
     training = Training(tower, recipe, scale)
-    arguments.work.mkdir(parents=True, exist_ok=True)
     checkpoint = arguments.work / f"robust-{arguments.tower}.pt"
     if checkpoint.exists():
-        training.resume(checkpoint)
+        try:
+            training.resume(checkpoint)
+        except ValueError as problem:
+            parser.error(str(problem))
     while training.step < recipe.steps:
         random = np.random.default_rng(recipe.seed + training.step)
         chosen = random.choice(len(pictures), min(recipe.batch, len(pictures)), replace=False)

@@ -11,7 +11,7 @@ import numpy as np
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from provenance.detection.detector import DETECTOR, Band, Detection, Line, heat_map
+from provenance.detection.detector import DETECTOR, Band, Detection, heat_map
 from provenance.images.decode import encode_jpeg, thumbnail
 from provenance.models.errors import ModelError
 from webapp import files
@@ -104,11 +104,13 @@ def _figures(detection: Detection) -> dict[str, Any]:
         place = {side: round(value, 4) for side, value in asdict(crop.box).items()}
         # Probabilities are calibrated on whole pictures only.
         crops.append({**place, "margin": round(crop.margin, 4)})
+    if detection.probability is not None:
+        # Nothing is certain.
+        figures["probability"] = round(min(max(detection.probability, 0.0001), 0.9999), 4)
     return {
         **figures,
-        "probability": _share(line, detection.margin),
         "margin": round(detection.margin, 4),
-        "thresholds": {"likely_ai": _share(line, line.ai_from), "likely_not_ai": _share(line, line.not_to)},
+        "margin_thresholds": {"likely_ai": round(line.ai_from, 4), "likely_not_ai": round(line.not_to, 4)},
         # What was asked of pictures by AI holds for no generator but those of the calibration.
         "asked_error": {kind: error for kind, error in about["errors"].items() if kind != "made"},
         "measured": about["measured"],
@@ -116,8 +118,3 @@ def _figures(detection: Detection) -> dict[str, Any]:
         "generators": about["generators"],
         "crops": crops,
     }
-
-
-def _share(line: Line, margin: float) -> float:
-    """Return a probability as figures have it: nothing is certain."""
-    return round(min(max(float(line.probability(margin)), 0.0001), 0.9999), 4)

@@ -260,7 +260,7 @@ def test_a_killed_engine_is_started_again_and_asked_again(
 
 def test_memory_is_bounded(engine_python: Path, toy_keys: Keys, block: FileName, query: bytes) -> None:
     keys, _secrets = toy_keys
-    limits = Limits(memory=24 << 20)
+    limits = Limits(memory=1)
     with Engine(TOY, 2, "toy", limits, engine_python) as engine, pytest.raises(EngineFailed, match="memory"):
         engine.evaluate(keys, query, block, BIT, alive=alive(7), seed=b"seed")
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tarfile
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -153,6 +154,37 @@ def test_one_command_makes_a_detector(
     assert margins[0] is not None
     assert margins[1] is not None
     assert margins[0] > margins[1]
+
+
+@pytest.mark.parametrize(
+    ("recipe", "command", "words"),
+    [
+        (detector, ["{work}", "--weights", "{none}"], "Name a file of text-image, or none for the store's."),
+        (detector, ["{work}", "--weights", "{file}"], "is not a good text-image"),
+        (detector, ["{work}", "--tower", "none"], "invalid choice: 'none'"),
+        (detector, ["{file}"], "Name a folder that you may write to."),
+        (detector, ["{work}"], "Set PROVENANCE_DATA to a folder"),
+        (detector_robust, ["{work}", "--tower", "none"], "invalid choice: 'none'"),
+        (detector_robust, ["{file}"], "Name a folder that you may write to."),
+        (detector_robust, ["{work}"], "Set PROVENANCE_DATA to a folder"),
+    ],
+)
+def test_a_command_says_what_is_wrong_and_what_to_do(
+    recipe: ModuleType,
+    command: list[str],
+    words: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    places = {name: tmp_path / name for name in ("work", "none", "file")}
+    places["file"].write_text("no weights")
+    monkeypatch.setenv("PROVENANCE_DATA", str(places["none"]))
+    monkeypatch.setattr(sys, "argv", ["recipe", *(word.format(**places) for word in command)])
+    with pytest.raises(SystemExit) as ended:
+        recipe.main()
+    assert ended.value.code == 2
+    assert words in " ".join(capsys.readouterr().err.split())
 
 
 class Look:

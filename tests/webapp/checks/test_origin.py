@@ -36,8 +36,8 @@ def test_it_works(check_now: Submit, client: Client) -> None:
     assert evidence.version == DETECTOR.version == check.algorithms["made by AI"]
     data = evidence.data
     assert data["band"] in set(Band)
-    assert 0 < data["probability"] < 1
-    assert 0 < data["thresholds"]["likely_not_ai"] < data["thresholds"]["likely_ai"] < 1
+    assert (data["probability"] is None) == (data["band"] == Band.CANNOT_TELL)
+    assert data["margin_thresholds"]["likely_not_ai"] < data["margin_thresholds"]["likely_ai"]
     assert len(data["crops"]) > 4
     assert all(0 <= crop["left"] <= 1 and 0 < crop["width"] <= 1 for crop in data["crops"])
     (stored,) = [item for item in receipt(check)["evidence"] if item["kind"] == "origin"]
@@ -78,12 +78,21 @@ def test_the_heat_is_seen_by_whoever_sees_the_picture(
 def test_no_answer_changes_the_verdict(
     check_now: Submit, cast: Cast, monkeypatch: pytest.MonkeyPatch, band: Band
 ) -> None:
-    monkeypatch.setattr(DETECTOR, "detect", lambda pixels: Detection(band, 0.999999, 4.5, CROPS))
+    probability = None if band == Band.CANNOT_TELL else 0.999999
+    monkeypatch.setattr(DETECTOR, "detect", lambda pixels: Detection(band, probability, 4.5, CROPS))
     check = check_now(sample("rocket"))
     assert check.verdict == Verdict.NOT_FOUND
     evidence = origin(check)
     assert (evidence.outcome, evidence.data["band"]) == (Outcome.NEUTRAL, band)
-    assert evidence.data["probability"] <= 0.9999, "nothing is certain"
+    page = cast.client("owner").get(reverse("checks:detail", args=[check.pk])).content.decode()
+    card = page[page.index("Made by AI?") :]
+    assert "Margin, which is no chance" in card
+    if band == Band.CANNOT_TELL:
+        assert evidence.data["probability"] is None, "a figure would be read as an answer"
+        assert "Probability" not in card
+    else:
+        assert evidence.data["probability"] <= 0.9999, "nothing is certain"
+        assert "Probability of AI, as calibrated" in card
     heat = cast.client("owner").get(reverse("checks:heat", args=[check.pk]))
     assert heat.status_code == (200 if band == Band.LIKELY_AI else 404), "no map that accuses without an answer"
     if band == Band.LIKELY_NOT_AI:

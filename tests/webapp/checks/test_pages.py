@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from tests.webapp.checks.conftest import Register, Submit, edited, flat, sample, upload
 from tests.webapp.conftest import Cast
-from webapp.checks.cards import how_often
+from webapp.checks.card_figures import how_often
 from webapp.checks.models import Check
 from webapp.checks.services import check_delete, check_submit
 from webapp.jobs.models import Job, JobState
