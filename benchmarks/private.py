@@ -86,7 +86,7 @@ class Bench:
 
     def peak(self) -> int:
         """Return the most memory that any process of the engine had, in bytes."""
-        return max(self.peak_bytes, self.engine.status()["peak_bytes"])
+        return max(self.peak_bytes, int(self.engine.status()["peak_bytes"]))
 
     def shares(self, ciphertext: bytes, mode: str, engine: Engine | None = None) -> list[bytes]:
         """Return both parties' shares of a decryption."""

@@ -95,9 +95,10 @@ def markdown(run: Run) -> str:
     return f"""
 `{run.full.id}` (128 bits of security), threshold {run.tau} of {run.full.code_length} bits. Other work may have
 shared the processors (the machine's load was {run.load:.1f} when the run began), so both are given: seconds on the
-clock, and processor seconds of the engines, which such work lengthens less. {run.queries - run.wrong:,} of {run.queries:,}
-questions, each asked as `bit` and as `who`, were answered rightly: 0, {run.tau} and {run.tau + 1} bits from an entry,
-and random ones, in both kinds of blocks; most in a ring of {run.toy.ring} with the same circuits and depth.
+clock, and processor seconds of the engines, which such work lengthens less.
+{run.queries - run.wrong:,} of {run.queries:,} questions, each asked as `bit` and as `who`,
+were answered rightly: 0, {run.tau} and {run.tau + 1} bits from an entry, and random ones,
+in both kinds of blocks; most in a ring of {run.toy.ring} with the same circuits and depth.
 
 | step | clock | processor | an entry: clock, processor |
 |---|---|---|---|

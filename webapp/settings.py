@@ -261,8 +261,8 @@ PRIVATE_SCHEME = "bgv-v1-{bits}"
 # out bit by bit; keep this far below.
 PRIVATE_QUESTIONS_PER_DAY = env_int("PRIVATE_QUESTIONS_PER_DAY", 20, minimum=1, maximum=50)
 # Of one organisation with those that the person made elsewhere, and of all; deleted ones count until they are purged.
-# Each takes the disk that its keys (hundreds of megabytes, at every keyholder) and its content need. Memory does not grow
-# with them: a keyholder has the engines of one at a time.
+# Each takes the disk that its keys (hundreds of megabytes, at every keyholder) and its content need. Memory does not
+# grow with them: a keyholder has the engines of one at a time.
 PRIVATE_MAX_CATALOGUES = env_int("PRIVATE_MAX_CATALOGUES", 5, minimum=1)
 PRIVATE_MAX_CATALOGUES_SITE = env_int("PRIVATE_MAX_CATALOGUES_SITE", 50, minimum=1)
 # The largest block of any scheme has 1.7 GB.

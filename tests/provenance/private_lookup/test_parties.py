@@ -14,7 +14,14 @@ from provenance.private_lookup import parties
 from provenance.private_lookup.agreement import Agreement
 from provenance.private_lookup.circuit import Policy
 from provenance.private_lookup.client import local_evaluator, offer
-from provenance.private_lookup.errors import BadInput, Forgotten, PrivateLookupError, Refused, SchemeError, WrongPassphrase
+from provenance.private_lookup.errors import (
+    BadInput,
+    Forgotten,
+    PrivateLookupError,
+    Refused,
+    SchemeError,
+    WrongPassphrase,
+)
 from provenance.private_lookup.identity import Identity, Vault, sign
 from provenance.private_lookup.joint_keys import keys_digest
 from provenance.private_lookup.journal import read_journal

@@ -39,7 +39,7 @@ def engines(of: Attending) -> list[int]:
     return of._workers.process_ids
 
 
-def test_it_works(club: Club, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+def test_it_works(club: Club, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     registry = club.registry(tmp_path / "attended", [random_code(number) for number in range(9)])
     query = club.asker().encrypt(random_code(3)).ciphertext(registry.manifest.group)
     clients = {club.client.name: club.client.public}
