@@ -21,7 +21,7 @@ from tests.provenance.models.published import CLIP_VECTORS, VQGAN_VECTORS, rando
 # Its weights of the real sizes are written once.
 pytestmark = pytest.mark.xdist_group("published weights")
 
-PRESET = Preset(side=32, iterations=1, crops=1)
+PRESET = Preset(side=32, iterations=2, crops=1)
 
 
 @pytest.fixture(scope="module")
