@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from provenance.detection.tower import Tower
 
 MODEL = "ai-detector"
-VERSION = "ai-detector-v1"
+VERSION = "ai-detector-v2"
 F32 = npt.NDArray[np.float32]
 
 
@@ -82,7 +82,7 @@ class Detection:
 
     Attributes:
         probability: 0..1; None where it cannot be told, or the figure would be read as an answer.
-        margin: mean of the crops', no chance but a distance; None where there was nothing to judge.
+        margin: mean of the crops'; None where there was nothing to judge.
         reason: ``"small"``, ``"long"`` or ``"plain"`` where there was nothing to judge.
     """
 
@@ -128,7 +128,7 @@ class Detector:
 
     @property
     def version(self) -> str:
-        """``ai-detector-v1`` of the shipped one, of any other one its own; stored with every answer."""
+        """``ai-detector-v2`` of the shipped one, of any other one its own; stored with every answer."""
         self.load()
         return str(self._about["version"])
 
