@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -19,187 +18,100 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from benchmarks.deephash_nets import EPOCHS, SCALES, SHIPPED_EPOCHS, autoencoder, history, registry, some_pictures
+from benchmarks.deephash_measures import (
+    F64,
+    NEIGHBOURS,
+    Bools,
+    Codes,
+    Copies,
+    Counts,
+    Decision,
+    PairDecision,
+    collisions,
+    decide,
+    decide_pairs,
+    distances,
+    hit_by_code,
+    likeness,
+    nearest,
+    retrieval,
+    same_code_pairs,
+)
+from benchmarks.deephash_nets import (
+    NAMES,
+    OURS,
+    SCALES,
+    Encoder,
+    Key,
+    Views,
+    encoders,
+    epochs_of,
+    registry,
+    some_pictures,
+    views_of,
+)
+from benchmarks.deephash_plots import plot_curves, plot_decisions, plot_neighbours
 from benchmarks.hashing import Table
-from benchmarks.recall import Cell
-from benchmarks.results import FOLDER, QUICK, publish
-from provenance.hashing.autoencoders import AutoencoderHash, Features, Packed, grey
+from benchmarks.results import QUICK, publish
+from provenance.hashing.autoencoders import grey
 from provenance.hashing.deephash import EDIT_HASH
 from provenance.hashing.dinohash import squared
 from provenance.images.decode import decode
 from provenance.images.edits import DEEPHASH, apply
-from provenance.images.quality import legacy_psnr_uint8, psnr, ssim
-from provenance.models.autoencoder_nets import KINDS
+from provenance.images.quality import ssim
 from provenance.training.deephash_pictures import CIFAR, SIDE
 from provenance.training.impostor_curves import share_pixels
 from provenance.training.pictures import Part, part_of
 
-U8 = npt.NDArray[np.uint8]
-Distances = npt.NDArray[np.float64]
-
 QUERIES = 8 if QUICK else 120
 SHOWN = 12 if QUICK else 200
-FREE_IMAGENET, FREE_CIFAR = (60, 60) if QUICK else (1000, 9000)
+FREE_IMAGENET, FREE_CIFAR = (60, 60) if QUICK else (1000, 19_000)
 CIFAR_DATABASE, CIFAR_QUERIES = (200, 60) if QUICK else (10_000, 1200)
 RATE = 1e-4
-NEIGHBOURS = 5
-# Not all of the paper's lengths: each net that is not shipped is trained here.
-TABLE: dict[str, tuple[int, ...]] = (
-    {"con-vae": (16, 64)} if QUICK else {"ae": (16, 64), "res-ae": (16, 64), "con-vae": (16, 64, 128), "vte": (16, 64)}
-)
-OURS = "edit-hash-64-v1 (ours)"
-_NAMES = {"ae": "AE", "res-ae": "Res-AE", "con-vae": "Con-VAE", "vte": "VTE"}
+CON_VAE: Key = ("con-vae", 64)
+# So many found pictures of each edit are compared with their query.
+_COMPARED = 24
 _LIMIT_OF_PAIRS = 400
 
-
-@dataclass(frozen=True)
-class Views:
-    """Pictures as both kinds of hash see them: grey uint8 ``[N, 128, 128]`` and RGB uint8 ``[N, S, S, 3]``."""
-
-    levels: U8
-    squares: U8
+Rows = npt.NDArray[np.int64]
 
 
-@dataclass(frozen=True)
-class Codes:
-    """Codes of pictures: packed uint8 ``[N, bits / 8]``, and feature vectors float32 ``[N, bits]``."""
-
-    packed: Packed
-    features: Features
-
-
-Encoder = Callable[[Views], Codes]
-
-
-def encoders(source: str) -> dict[tuple[str, int], Encoder]:
-    """Return what encodes pictures, by kind and bits, ours last."""
-
-    def of_grey(net: AutoencoderHash) -> Encoder:
-        side = net.net.architecture.side
-        return lambda views: Codes(*net.encode_grey(_reduced(views.levels, side)))
-
-    found: dict[tuple[str, int], Encoder] = {
-        (kind, bits): of_grey(autoencoder(kind, bits, source)) for kind, lengths in TABLE.items() for bits in lengths
-    }
-    found["ours", 64] = lambda views: Codes(*EDIT_HASH.encode_squares(views.squares))
-    return found
-
-
-def _reduced(levels: U8, side: int) -> U8:
-    """Pictures of CIFAR-10 are compared as they are; anything else has the net's side already."""
-    assert levels.shape[1] == side, f"{levels.shape} for a net of {side} pixels"
-    return levels
-
-
-def distances(queries: Codes, database: Codes) -> Distances:
-    """Return Hamming distances with what breaks ties added, float64 ``[Q, N]``: the whole part counts bits, the rest
-    orders equals by the mean squared difference of their feature vectors."""
-    words = _words(database.packed)
-    found = np.empty((len(queries.packed), len(database.packed)), np.float64)
-    squares = np.square(database.features).sum(1)
-    for row, (code, feature) in enumerate(zip(_words(queries.packed), queries.features, strict=True)):
-        bits = np.bitwise_count(words ^ code).sum(1)
-        # Rounding may leave a picture a little less than nothing away from itself, which would count as a bit.
-        differences = np.maximum(squares - 2 * database.features @ feature + feature @ feature, 0)
-        found[row] = bits + differences / (1 + differences) * 0.999
-    return found
-
-
-def scores(queries: Codes, database: Codes) -> tuple[npt.NDArray[np.int64], Distances]:
-    """Look queries up, :data:`NEIGHBOURS` each by code, and return which of those has the nearest feature vector and
-    its squared difference, by which one decides whether a query is registered."""
-    rows, least = [], []
-    for at in np.array_split(np.arange(len(queries.packed)), -(-len(queries.packed) // 256)):
-        few = Codes(queries.packed[at], queries.features[at])
-        near = np.argpartition(distances(few, database), NEIGHBOURS, axis=1)[:, :NEIGHBOURS]
-        apart = np.square(database.features[near] - few.features[:, None]).sum(2)
-        best = apart.argmin(1)
-        rows.append(near[np.arange(len(at)), best])
-        least.append(apart[np.arange(len(at)), best])
-    return np.concatenate(rows), np.concatenate(least).astype(np.float64)
-
-
-def _words(packed: Packed) -> npt.NDArray[np.uint64]:
-    padding = -packed.shape[1] % 8
-    return np.ascontiguousarray(np.pad(packed, ((0, 0), (0, padding)))).view(np.uint64)
-
-
-def hit_by_code(codes: Codes, k: int) -> float:
-    """Return how often an unedited registered picture is among the first ``k`` by its code alone: of m pictures with
-    one code each is among the first k with chance k / m."""
-    _, inverse, counts = np.unique(codes.packed, axis=0, return_inverse=True, return_counts=True)
-    return float(np.minimum(1, k / counts[inverse.ravel()]).mean())
-
-
-def collisions(codes: Codes) -> tuple[float, float, float]:
-    """Return the three rates of collision: pictures that share a code; pictures beyond the distinct codes; pairs."""
-    count = len(codes.packed)
-    _, counts = np.unique(codes.packed, axis=0, return_counts=True)
-    pairs = float((counts * (counts - 1) / 2).sum()) / (count * (count - 1) / 2)
-    return float(counts[counts > 1].sum() / count), 1 - len(counts) / count, pairs
-
-
-def same_code_pairs(codes: Codes) -> list[tuple[int, int]]:
-    """Return the pairs of rows that share a code."""
-    _, inverse, counts = np.unique(codes.packed, axis=0, return_inverse=True, return_counts=True)
-    pairs = []
-    for code in np.flatnonzero(counts > 1):
-        rows = np.flatnonzero(inverse.ravel() == code)
-        pairs += [(int(a), int(b)) for i, a in enumerate(rows) for b in rows[i + 1 :]]
-    return pairs
-
-
-# --- Pictures ---
-
-
-def edited_queries(rows: npt.NDArray[np.int64]) -> dict[str, Views]:
+def edited_queries(rows: Rows) -> dict[str, Views]:
     """Return the registered pictures of these rows under each of the paper's edits."""
-    found: dict[str, tuple[list[U8], list[U8]]] = {edit: ([], []) for edit in DEEPHASH}
-    for row in rows:
+    sides = (SIDE, SIDE), (EDIT_HASH.side, EDIT_HASH.side, 3)
+    found = {edit: Views(*(np.empty((len(rows), *side), np.uint8) for side in sides)) for edit in DEEPHASH}
+    for at, row in enumerate(rows):
         pixels = decode(registry().encoded[row]).pixels
-        for edit in DEEPHASH:
+        for edit, views in found.items():
             changed = apply(edit, pixels, int(row))
-            found[edit][0].append(grey(changed, SIDE))
-            found[edit][1].append(squared(changed, EDIT_HASH.side))
-    return {edit: Views(np.stack(levels), np.stack(squares)) for edit, (levels, squares) in found.items()}
-
-
-def views_of(pictures: list[U8], side: int = SIDE) -> Views:
-    """Return pictures as both kinds of hash see them."""
-    return Views(
-        np.stack([grey(pixels, side) for pixels in pictures]),
-        np.stack([squared(pixels, EDIT_HASH.side) for pixels in pictures]),
-    )
-
-
-# --- Experiments ---
+            views.levels[at], views.squares[at] = grey(changed, SIDE), squared(changed, EDIT_HASH.side)
+    return found
 
 
 def copyright_table(
-    nets: dict[tuple[str, int], Encoder], database: dict[tuple[str, int], Codes], free: Views
-) -> tuple[Table, dict[tuple[str, int], float]]:
+    nets: dict[Key, Encoder], database: dict[Key, Codes], free: Views
+) -> tuple[Table, dict[Key, float]]:
     """Tabulate what unedited queries find, registered and not, and how alike it is; and hit@1 by the code alone."""
-    head = ["hash", "bits", "hit@1", "@3", "@5", "with features @1", "identical", "PSNR of the others", "SSIM",
-            "legacy PSNR", "not registered: PSNR", "SSIM", "legacy PSNR"]  # fmt: skip
+    head = ["hash", "bits", "epochs", "hit@1", "@3", "@5", "with features @1", "identical", "PSNR of the others",
+            "SSIM", "legacy PSNR", "not registered: PSNR", "SSIM", "legacy PSNR"]  # fmt: skip
     rows, hits = [], {}
     random = np.random.Generator(np.random.PCG64(0))
     levels = registry().levels
     shown = np.linspace(0, len(levels) - 1, SHOWN).astype(int)
     few = Views(free.levels[:SHOWN], free.squares[:SHOWN])
-    for (kind, bits), codes in database.items():
+    for key, codes in database.items():
         by_code = [hit_by_code(codes, k) for k in (1, 3, 5)]
-        hits[kind, bits] = by_code[0]
-        own = Codes(codes.packed[shown], codes.features[shown])
-        apart = distances(own, codes)
+        hits[key] = by_code[0]
+        apart = distances(codes.of(shown), codes)
         with_features = float((apart.argmin(1) == shown).mean())
         # By the code alone: one of the nearest, whichever.
         whole = np.floor(apart) + random.random(apart.shape)
-        registered = _likeness(levels[shown], levels[whole.argmin(1)])
-        asked = nets[kind, bits](few)
-        unregistered = _likeness(few.levels, levels[distances(asked, codes).argmin(1)])
+        registered = likeness(levels[shown], levels[whole.argmin(1)])
+        unregistered = likeness(few.levels, levels[distances(nets[key](few), codes).argmin(1)])
         rows.append([
-            _NAMES.get(kind, OURS), str(bits), *(f"{100 * hit:.2f}" for hit in by_code), f"{100 * with_features:.2f}",
-            f"{100 * registered[0]:.1f} %", *map(_figure, (*registered[1:], *unregistered[1:])),
+            NAMES[key[0]], str(key[1]), epochs_of(key, "photographs"), *(f"{100 * hit:.2f}" for hit in by_code),
+            f"{100 * with_features:.2f}", f"{100 * registered.identical:.1f} %",
+            *(_figure(value) for one in (registered, unregistered) for value in (one.psnr, one.ssim, one.legacy)),
         ])  # fmt: skip
     return Table(head, rows), hits
 
@@ -208,52 +120,49 @@ def _figure(value: float) -> str:
     return "-" if np.isnan(value) else f"{value:.2f}"
 
 
-def _likeness(queries: U8, found: U8) -> tuple[float, float, float, float]:
-    """Return the share of identical pairs, the mean PSNR of the others (dB), the mean SSIM and the mean legacy PSNR."""
-    values = [psnr(a, b) for a, b in zip(queries, found, strict=True)]
-    others = [value for value in values if np.isfinite(value)]
-    return (
-        1 - len(others) / len(values),
-        float(np.mean(others)) if others else float("nan"),
-        float(np.mean([ssim(a, b) for a, b in zip(queries, found, strict=True)])),
-        float(np.mean([legacy_psnr_uint8(a, b) for a, b in zip(queries, found, strict=True)])),
-    )
-
-
 @dataclass(frozen=True)
 class Edited:
-    """What edited queries found under one hash: hit@1 by edit, the SSIM of what was found, all distances to the source
-    in bits, a histogram of those to all others, and each query's :func:`scores`; infinite where not the source was
-    nearest."""
+    """What edited queries found under one hash, pictures by edits.
 
-    hits: dict[str, Cell]
+    Attributes:
+        found: which found their source first. similarity: mean SSIM of what was found first.
+        genuine: bits from the source. strangers: of each picture's copies how many others are at each distance in bits.
+        scores: of :func:`benchmarks.deephash_measures.nearest`; infinite where not the source was nearest.
+    """
+
+    found: Bools
     similarity: float
-    genuine: npt.NDArray[np.int64]
-    strangers: npt.NDArray[np.int64]
-    scores: Distances
+    genuine: Counts
+    strangers: Counts
+    scores: F64
+
+    def of(self, edits: list[str]) -> Copies:
+        """Return what was found under some edits."""
+        return Copies(self.found[:, [edit in edits for edit in DEEPHASH]])
 
 
-def ask_edited(encode: Encoder, codes: Codes, queries: dict[str, Views], rows: npt.NDArray[np.int64]) -> Edited:
+def ask_edited(encode: Encoder, codes: Codes, queries: dict[str, Views], rows: Rows) -> Edited:
     """Look every edited query up."""
-    hits, genuine, similarity, decided = {}, [], [], []
-    strangers = np.zeros(codes.features.shape[1] + 1, np.int64)
-    levels = registry().levels
-    for edit, views in queries.items():
+    shape = (len(rows), len(queries))
+    found, genuine, scores = np.empty(shape, bool), np.empty(shape, np.int64), np.empty(shape)
+    strangers = np.zeros((len(rows), 8 * codes.packed.shape[1] + 1), np.int64)
+    levels, similarity = registry().levels, []
+    for edit, views in enumerate(queries.values()):
         asked = encode(views)
         apart = distances(asked, codes)
         first = apart.argmin(1)
-        best, least = scores(asked, codes)
-        decided.append(np.where(best == rows, least, np.inf))
-        hits[edit] = Cell(int((first == rows).sum()), len(rows))
-        genuine.append(apart[np.arange(len(rows)), rows].astype(np.int64))
-        similarity += [ssim(a, b) for a, b in zip(views.levels[:24], levels[first[:24]], strict=True)]
-        apart[np.arange(len(rows)), rows] = np.nan
-        whole = np.floor(apart[~np.isnan(apart)]).astype(np.int64)
-        strangers += np.bincount(whole, minlength=len(strangers))
-    return Edited(hits, float(np.mean(similarity)), np.concatenate(genuine), strangers, np.concatenate(decided))
+        best, least = nearest(asked, codes)
+        found[:, edit] = first == rows
+        genuine[:, edit] = apart[np.arange(len(rows)), rows]
+        scores[:, edit] = np.where(best == rows, least, np.inf)
+        similarity += [ssim(a, b) for a, b in zip(views.levels[:_COMPARED], levels[first[:_COMPARED]], strict=True)]
+        for at, row in enumerate(rows):
+            others = np.delete(apart[at], row).astype(np.int64)
+            strangers[at] += np.bincount(others, minlength=strangers.shape[1])
+    return Edited(found, float(np.mean(similarity)), genuine, strangers, scores)
 
 
-def edited_table(results: dict[tuple[str, int], Edited]) -> Table:
+def edited_table(results: dict[Key, Edited]) -> Table:
     """Tabulate hit@1 of edited queries by edit."""
     groups = {
         "rotations": [edit for edit in DEEPHASH if "rotate" in edit],
@@ -263,159 +172,96 @@ def edited_table(results: dict[tuple[str, int], Edited]) -> Table:
         "all": list(DEEPHASH),
     }
     rows = [
-        [_NAMES.get(kind, OURS), str(bits), *(_pooled(edited.hits, edits) for edits in groups.values()),
-         f"{edited.similarity:.2f}"]
+        [NAMES[kind], str(bits), *(edited.of(edits).text for edits in groups.values()), f"{edited.similarity:.2f}"]
         for (kind, bits), edited in results.items()
-    ]  # fmt: skip
+    ]
     return Table(["hash", "bits", *groups, "SSIM of what was found"], rows)
 
 
-def _pooled(hits: dict[str, Cell], edits: list[str]) -> str:
-    return Cell(sum(hits[edit].found for edit in edits), sum(hits[edit].all for edit in edits)).text
+def collision_table(database: dict[Key, Codes]) -> Table:
+    """Tabulate the three rates of collision among the registered."""
+    head = ["hash", "bits", "pictures that share a code", "N minus distinct codes, of N", "pairs"]
+    rows = []
+    for (kind, bits), codes in database.items():
+        sharing, beyond, pairs = collisions(codes)
+        rows.append([NAMES[kind], str(bits), f"{sharing:.2%}", f"{beyond:.2%}", f"{pairs:.1e}"])
+    return Table(head, rows)
+
+
+def distinct_collisions(codes: Codes) -> tuple[int, int]:
+    """Return how many pairs of registered pictures share a code, and how many of those are of pictures that do not
+    share pixels; what is past :data:`_LIMIT_OF_PAIRS` counts as such."""
+    shared = same_code_pairs(codes)
+    looked = shared[:_LIMIT_OF_PAIRS]
+    distinct = sum(not share_pixels(*(registry().encoded[row] for row in pair)) for pair in looked)
+    return len(shared), distinct + len(shared) - len(looked)
 
 
 @dataclass(frozen=True)
-class Decision:
-    """Registered or not, by :func:`scores`.
+class OpenSet:
+    """Registered or not under one hash: the scores of edited copies and of unregistered queries that did not help to
+    set the threshold, and both decisions."""
 
-    Attributes:
-        threshold: the score below which a query counts as registered.
-        fpr: measured share of unregistered queries below it; ``unedited``, ``edited``: of registered queries that
-            lie below it and found their source.
-    """
-
-    threshold: float
-    fpr: float
-    unedited: float
-    edited: float
+    edited: F64
+    unregistered: F64
+    by_query: Decision
+    by_pair: PairDecision
 
 
-def decide(edited: Distances, unedited: Distances, unregistered: Distances, most: float) -> Decision:
-    """Return the threshold at which at most so large a share of unregistered queries counts as registered."""
-    cut = float(np.sort(unregistered)[int(most * len(unregistered))])
-    shares = (float((found < cut).mean()) for found in (unregistered, unedited, edited))
-    return Decision(cut, *shares)
+def open_set(encode: Encoder, codes: Codes, edited: Edited, free: Views, tested: Rows) -> OpenSet:
+    """Decide of edited, unedited and unregistered queries whether they are registered."""
+    _, unregistered = nearest(encode(free), codes)
+    first, least = nearest(codes.of(tested), codes)
+    unedited = np.where(first == tested, least, np.inf)
+    return OpenSet(
+        edited.scores,
+        unregistered[1::2],
+        decide(edited.scores, unedited, unregistered, RATE),
+        decide_pairs(edited.genuine, edited.strangers, RATE),
+    )
 
 
-def pair_decision(edited: Edited, most: float) -> tuple[int, float, float]:
-    """Return threshold in bits, measured rate of pairs of different pictures within it, and share of edited copies."""
-    within = np.cumsum(edited.strangers) / edited.strangers.sum()
-    allowed = np.flatnonzero(within <= most)
-    cut = int(allowed[-1]) if len(allowed) else -1
-    return cut, float(within[cut]) if cut >= 0 else 0.0, float((edited.genuine <= cut).mean())
+def decision_table(results: dict[Key, OpenSet]) -> Table:
+    """Tabulate thresholds and rates of error."""
+    head = ["hash", "bits", "per query: threshold", "FPR", "at most", "TPR unedited", "TPR edited",
+            "per pair: threshold in bits", "FPR", "TPR edited"]  # fmt: skip
+    rows = [
+        [NAMES[kind], str(bits), f"{one.by_query.threshold:.4g}", f"{one.by_query.fpr:.1e}",
+         f"{one.by_query.bound:.1e}", f"{one.by_query.unedited:.3f}", one.by_query.edited.text,
+         str(one.by_pair.threshold), f"{one.by_pair.fpr:.1e}", one.by_pair.edited.text]
+        for (kind, bits), one in results.items()
+    ]  # fmt: skip
+    return Table(head, rows)
 
 
-def cifar_table() -> tuple[Table, float, dict[str, float]]:
-    """Tabulate precision, recall and mAP on CIFAR-10 with the paper's queries and with disjoint ones; and ours."""
-    nets = encoders("cifar")
+def cifar_table() -> tuple[Table, float, dict[Key, float]]:
+    """Tabulate precision, recall and mAP on CIFAR-10 with the paper's queries and with disjoint ones."""
     test = some_pictures(CIFAR, CIFAR_DATABASE, lambda name: name.startswith("test/"))
     asked = some_pictures(CIFAR, CIFAR_QUERIES, lambda name: name.endswith(".jpg"))
     names = [name for name, _ in test]
     inside = np.isin([name for name, _ in asked], names)
     database, queries = (views_of([pixels for _, pixels in part], 32) for part in (test, asked))
     labels, wanted = (np.array([name.split("/")[1] for name, _ in part]) for part in (test, asked))
-    head = ["hash", "bits", "precision", "recall", "mAP", "disjoint: precision", "recall", "mAP"]
+    head = ["hash", "bits", "epochs", "precision", "recall", "mAP", "disjoint: precision", "recall", "mAP"]
     rows, maps = [], {}
-    for (kind, bits), encode in nets.items():
+    for key, encode in encoders("cifar").items():
         apart = distances(encode(queries), encode(database))
-        everything = _retrieval(apart, labels, wanted)
-        disjoint = _retrieval(apart[~inside], labels, wanted[~inside])
-        maps[f"{kind}-{bits}"] = disjoint[2]
+        everything, disjoint = (retrieval(apart[some], labels, wanted[some]) for some in (slice(None), ~inside))
+        maps[key] = disjoint[2]
         figures = [f"{value:.3f}" for value in (*everything, *disjoint)]
-        rows.append([_NAMES.get(kind, OURS), str(bits), *figures])
+        rows.append([NAMES[key[0]], str(key[1]), epochs_of(key, "cifar"), *figures])
     return Table(head, rows), float(inside.mean()), maps
-
-
-def _retrieval(
-    apart: Distances, labels: npt.NDArray[np.str_], wanted: npt.NDArray[np.str_]
-) -> tuple[float, float, float]:
-    """Return macro precision and recall of the nearest picture's class, and mAP over the whole ranking."""
-    given = labels[apart.argmin(1)]
-    classes = np.unique(labels)
-    precision = np.mean([(wanted[given == one] == one).mean() if (given == one).any() else 0.0 for one in classes])
-    recall = np.mean([(given[wanted == one] == one).mean() if (wanted == one).any() else 0.0 for one in classes])
-    ranks = np.arange(1, len(labels) + 1)
-    average = []
-    for row, label in zip(apart, wanted, strict=True):
-        relevant = labels[row.argsort(kind="stable")] == label
-        average.append(float((relevant.cumsum() / ranks)[relevant].mean()) if relevant.any() else 0.0)
-    return float(precision), float(recall), float(np.mean(average))
-
-
-# --- Plots ---
-
-
-def plot_curves() -> bool:
-    """Draw error and PSNR over the trainings on photographs; False without matplotlib."""
-    try:
-        from matplotlib.figure import Figure
-    except ModuleNotFoundError:
-        return False
-    figure = Figure(figsize=(10, 4), layout="constrained")
-    axes = figure.subplots(1, 2)
-    for kind in KINDS:
-        for bits in (16, 64):
-            rows = history(kind, bits)
-            for axis, name in zip(axes, ("tune_mse", "tune_psnr"), strict=True):
-                epochs = range(1, len(rows) + 1)
-                axis.plot(epochs, [getattr(row, name) for row in rows], marker=".", label=f"{_NAMES[kind]} {bits}")
-    axes[0].set(xlabel="epoch", ylabel="MSE of tuning pictures, squared grey levels")
-    axes[1].set(xlabel="epoch", ylabel="mean PSNR of tuning pictures, dB")
-    axes[1].legend(fontsize=8, ncols=2)
-    figure.savefig(FOLDER / "results" / "deephash_curves.png", dpi=90)
-    return True
-
-
-def plot_decisions(results: dict[tuple[str, int], tuple[Distances, Distances]]) -> bool:
-    """Draw for each hash the share of edited registered queries against that of unregistered ones that count as
-    registered; False without matplotlib."""
-    try:
-        from matplotlib.figure import Figure
-    except ModuleNotFoundError:
-        return False
-    figure = Figure(figsize=(6, 4.5), layout="constrained")
-    axis = figure.subplots()
-    for (kind, bits), (genuine, unregistered) in results.items():
-        cuts = np.sort(np.concatenate([genuine[np.isfinite(genuine)], unregistered]))
-        true = np.searchsorted(np.sort(genuine), cuts, side="right") / len(genuine)
-        false = np.searchsorted(np.sort(unregistered), cuts, side="right") / len(unregistered)
-        axis.plot(np.maximum(false, 0.5 / len(unregistered)), true, label=f"{_NAMES.get(kind, 'ours')} {bits}")
-    axis.set(xscale="log", xlabel="unregistered queries called registered", ylabel="edited registered queries found")
-    axis.legend(fontsize=8)
-    figure.savefig(FOLDER / "results" / "deephash_roc.png", dpi=90)
-    return True
-
-
-def plot_neighbours() -> bool:
-    """Draw the feature vectors of CIFAR-10 test pictures on a plane (t-SNE: van der Maaten and Hinton 2008); False
-    without scikit-learn or matplotlib."""
-    try:
-        from matplotlib.figure import Figure
-        from sklearn.manifold import TSNE
-    except ModuleNotFoundError:
-        return False
-    pictures = some_pictures(CIFAR, 1500, lambda name: name.startswith("test/"))
-    views = views_of([pixels for _, pixels in pictures], 32)
-    labels = np.array([name.split("/")[1] for name, _ in pictures])
-    nets = {key: encode for key, encode in encoders("cifar").items() if key in (("con-vae", 64), ("ours", 64))}
-    figure = Figure(figsize=(11, 5), layout="constrained")
-    for axis, ((kind, bits), encode) in zip(figure.subplots(1, 2), nets.items(), strict=True):
-        plane = TSNE(init="pca", random_state=0).fit_transform(encode(views).features)
-        for label in np.unique(labels):
-            axis.scatter(*plane[labels == label].T, s=5, label=label)
-        axis.set(title=f"{_NAMES.get(kind, 'ours')}, {bits} numbers", xticks=[], yticks=[])
-    figure.legend(*axis.get_legend_handles_labels(), loc="outside right center", markerscale=3)
-    figure.savefig(FOLDER / "results" / "deephash_tsne.png", dpi=90)
-    return True
-
-
-# --- All of it ---
 
 
 def main() -> None:
     """Measure and publish."""
     began = time.monotonic()
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", torch.get_num_threads())))
+
+    def show(table: Table) -> Table:
+        print(table.to_markdown(), f"\n{time.monotonic() - began:.0f} s", flush=True)
+        return table
+
     known = registry()
     views = Views(known.levels, known.squares)
     nets = encoders("photographs")
@@ -426,75 +272,40 @@ def main() -> None:
     small = some_pictures(CIFAR, FREE_CIFAR, lambda name: name.startswith("train/"))
     free = views_of([pixels for _, pixels in (*imagenet, *small)])
     whole, hits = copyright_table(nets, database, free)
-    print(whole.to_markdown(), flush=True)
+    show(whole)
 
     tested = np.flatnonzero([part_of(name.partition("/")[2]) == Part.TEST for name in known.names])
     rows = tested[np.linspace(0, len(tested) - 1, QUERIES).astype(int)]
     queries = edited_queries(rows)
-    edited = {key: ask_edited(nets[key], database[key], queries, rows) for key in nets if key[1] in (64, 128)}
-    print(edited_table(edited).to_markdown(), f"\n{time.monotonic() - began:.0f} s", flush=True)
+    edited = {key: ask_edited(nets[key], database[key], queries, rows) for key in nets}
+    by_edit = show(edited_table(edited))
 
-    collided = {key: collisions(codes) for key, codes in database.items()}
-    shared = same_code_pairs(database["ours", 64])
-    distinct = [pair for pair in shared[:_LIMIT_OF_PAIRS] if not share_pixels(*(known.encoded[i] for i in pair))]
-    ours_collisions = (len(distinct) + max(0, len(shared) - _LIMIT_OF_PAIRS)) / (
-        len(known.names) * (len(known.names) - 1) / 2
-    )
+    collided = collision_table(database)
+    shared, distinct = distinct_collisions(database[OURS])
 
-    asked = [("con-vae", 64), ("ours", 64)]
-    open_set, decisions = {}, {}
-    for key in asked:
-        unregistered = scores(nets[key](free), database[key])[1]
-        own = Codes(database[key].packed[tested], database[key].features[tested])
-        first, least = scores(own, database[key])
-        open_set[key] = (edited[key].scores, unregistered)
-        decisions[key] = decide(edited[key].scores, np.where(first == tested, least, np.inf), unregistered, RATE)
-    pairs = {key: pair_decision(edited[key], RATE) for key in asked}
-    decided = Table(
-        ["hash", "bits", "per query: threshold", "FPR", "TPR unedited", "TPR edited", "per pair: threshold in bits",
-         "FPR", "TPR edited"],
-        [
-            [_NAMES.get(kind, OURS), str(bits), f"{d.threshold:.4g}", f"{d.fpr:.1e}", f"{d.unedited:.3f}",
-             f"{d.edited:.3f}", str(p[0]), f"{p[1]:.1e}", f"{p[2]:.3f}"]
-            for (kind, bits), d, p in zip(asked, decisions.values(), pairs.values(), strict=True)
-        ],
-    )  # fmt: skip
-    print(decided.to_markdown(), f"\n{time.monotonic() - began:.0f} s", flush=True)
+    decided = {key: open_set(nets[key], database[key], edited[key], free, tested) for key in (CON_VAE, OURS)}
+    decisions = show(decision_table(decided))
 
     cifar, inside, maps = cifar_table()
-    print(cifar.to_markdown(), f"\n{time.monotonic() - began:.0f} s", flush=True)
-    plots = "" if QUICK else _plots(open_set)
-
-    def all_edits(key: tuple[str, int]) -> float:
-        cells = edited[key].hits.values()
-        return round(sum(cell.found for cell in cells) / sum(cell.all for cell in cells), 4)
-
-    ours = ("ours", 64)
+    show(cifar)
+    plots = "" if QUICK else _plots({key: (one.edited, one.unregistered) for key, one in decided.items()})
+    all_edits = {key: round(edited[key].of(list(DEEPHASH)).share, 4) for key in (CON_VAE, OURS)}
     figures: dict[str, Any] = {
         "database": len(known.names),
         "con_vae_hit1_16": round(hits["con-vae", 16], 4),
-        "con_vae_hit1_64": round(hits["con-vae", 64], 4),
-        "ours_hit1_64": round(hits[ours], 4),
-        "ours_hit1_64_edited": all_edits(ours),
-        "con_vae_hit1_64_edited": all_edits(("con-vae", 64)),
-        "ours_tpr_at_fpr_1e4": round(decisions[ours].edited, 4),
-        "collision_rate_64": float(f"{ours_collisions:.2g}"),
-        "cifar_map_64_disjoint": round(maps["ours-64"], 4),
+        "con_vae_hit1_64": round(hits[CON_VAE], 4),
+        "ours_hit1_64": round(hits[OURS], 4),
+        "ours_hit1_64_edited": all_edits[OURS],
+        "con_vae_hit1_64_edited": all_edits[CON_VAE],
+        "ours_tpr_at_fpr_1e4": round(decided[OURS].by_query.edited.share, 4),
+        "collision_rate_64": float(f"{distinct / (len(known.names) * (len(known.names) - 1) / 2):.2g}"),
+        "cifar_map_64_disjoint": round(maps[OURS], 4),
     }
-    table = Table(
-        ["hash", "bits", "pictures that share a code", "N minus distinct codes, of N", "pairs"],
-        [
-            [_NAMES.get(kind, OURS), str(bits), f"{a:.2%}", f"{b:.2%}", f"{c:.1e}"]
-            for (kind, bits), (a, b, c) in collided.items()
-        ],
-    )
     markdown = f"""
 {len(known.names):,} registered photographs (Flickr8k, Caltech 101; no two with the same grey levels), of which the
 autoencoders learnt from half, as a registry's own hash would. Trained here at {SCALES["con-vae"]:g} of the paper's
-widths (VTE {SCALES["vte"]:g}) for {EPOCHS["photographs"]["ae"]} epochs (VTE {EPOCHS["photographs"]["vte"]}; Con-VAE of
-64 and 128 bits {SHIPPED_EPOCHS[64]} and {SHIPPED_EPOCHS[128]}), on CIFAR-10 for {EPOCHS["cifar"]["ae"]} (VTE
-{EPOCHS["cifar"]["vte"]}) at 32 pixels a side; the paper has 2,000 epochs. On a GPU its sizes are
-`python -m provenance.training.deephash con-vae 64 WORK --scale 1 --epochs 2000`.
+widths (VTE {SCALES["vte"]:g}), for CIFAR-10 at 32 pixels a side, for so many epochs as the tables say; the paper has
+2,000. On a GPU its sizes are `python -m provenance.training.deephash con-vae 64 WORK --scale 1 --epochs 2000`.
 
 **Registered pictures, unedited, and pictures that are not registered** ({SHOWN} of each for PSNR and SSIM, on grey
 128 x 128). The paper reports PSNR and SSIM of what was found; hit@k says the same directly. "Identical" is the share
@@ -505,24 +316,26 @@ true PSNR is the one beside. Hit@k in per cent, over all registered pictures:
 {whole.to_markdown()}
 
 **Edited queries** ({QUERIES} test photographs under the paper's {len(DEEPHASH)} edits), hit@1 with ties broken by
-features, per cent with 95 % intervals (Wilson):
+features, per cent with 95 % intervals (Wilson, with as many trials as the copies of one photograph, which are found or
+lost together, are worth):
 
-{edited_table(edited).to_markdown()}
+{by_edit.to_markdown()}
 
-**Collisions** among the registered, by three definitions. Of the {len(shared)} pairs that share a code of ours,
-{len(distinct)} are of pictures that do not share pixels. Even codes of 16 fair coins would have
+**Collisions** among the registered, by three definitions. Of the {shared} pairs that share a code of ours,
+{distinct} are of pictures that do not share pixels. Even codes of 16 fair coins would have
 {100 * (1 - (1 - 2**-16) ** (len(known.names) - 1)):.0f} % of this many pictures share one; the paper's 0.25 % of
 40,000 cannot be.
 
-{table.to_markdown()}
+{collided.to_markdown()}
 
 **Registered or not** as a decision. Per query (open set): the {NEIGHBOURS} nearest by code are looked up, and the least
-squared difference of feature vectors among them lies below the threshold, set so that at most 1e-4 of
-{len(free.levels):,} unregistered queries ({len(imagenet):,} of the ImageNet sample, {len(small):,} of CIFAR-10) count
-as registered; a registered query counts as found if its source is the one. Per pair, by the code alone: one comparison
-with one other registered picture, {edited[ours].strangers.sum():,} pairs.
+squared difference of feature vectors among them lies below the threshold. It is set so that at most {RATE:g} of every
+second of {len(free.levels):,} unregistered queries ({len(imagenet):,} of the ImageNet sample, {len(small):,} of
+CIFAR-10) count as registered; the rate is of the others, with its one-sided 95 % bound (Clopper and Pearson). A
+registered query counts as found if its source is the one. Per pair, by the code alone: one comparison with one other
+registered picture; the threshold is of every second photograph's pairs, the rates are of the others'.
 
-{decided.to_markdown()}
+{decisions.to_markdown()}
 
 **CIFAR-10**, as the paper asks (queries from all 60,000, {100 * inside:.0f} % of them in the database of
 {CIFAR_DATABASE:,}, so that they find themselves) and with those left out ("disjoint"). Precision and recall (macro) are
@@ -538,17 +351,17 @@ of the class of the nearest picture, mAP is over the whole ranking:
         figures=figures,
         details={
             "tables": {
-                "copyright": asdict(whole), "edited": asdict(edited_table(edited)), "collisions": asdict(table),
-                "decisions": asdict(decided), "cifar": asdict(cifar),
+                "copyright": asdict(whole), "edited": asdict(by_edit), "collisions": asdict(collided),
+                "decisions": asdict(decisions), "cifar": asdict(cifar),
             },
             "seconds": round(time.monotonic() - began),
         },
     )  # fmt: skip
 
 
-def _plots(open_set: dict[tuple[str, int], tuple[Distances, Distances]]) -> str:
+def _plots(scores: dict[Key, tuple[F64, F64]]) -> str:
     parts = []
-    if plot_decisions(open_set):
+    if plot_decisions(scores):
         parts.append("![Registered or not](results/deephash_roc.png)")
     if plot_curves():
         parts.append("**While they learnt** (pictures that are not learnt from):\n\n"

@@ -43,8 +43,10 @@ FULL_QUERIES, TOY_QUERIES = (1, 10) if QUICK else (4, 500)
 RAY_SIZE = 8_192
 MEMORY = 14 << 30
 DISTANCES = (0, TAU, TAU + 1, None)
-# A quick run has no time to take queries apart.
+# A quick run has no time to take queries apart, or to measure what its last line does not tell.
 _KINDS = (GROUPED,) if QUICK else (GROUPED, ALONE)
+_MEASURED = ((ALONE, "large"),) if QUICK else ((GROUPED, "small"), (ALONE, "large"))
+_CORES = (2,) if QUICK else (1, 2)
 _T = TypeVar("_T")
 
 
@@ -55,6 +57,7 @@ class Bench:
     Attributes:
         spent: what steps took, by name.
         blocks: of catalogues, by slots of an entry and first entry.
+        peak_bytes: the most memory that an engine's process had which is gone.
     """
 
     engine: Engine
@@ -63,6 +66,7 @@ class Bench:
     folder: Path
     spent: dict[str, Spent] = field(default_factory=dict)
     blocks: dict[tuple[int, int], FileName] = field(default_factory=dict)
+    peak_bytes: int = 0
 
     @property
     def scheme(self) -> Scheme:
@@ -73,6 +77,16 @@ class Bench:
         """Return what a call returns, and note what it took."""
         made, self.spent[name] = timed(call, [self.engine.process_id or 0])
         return made
+
+    def use_threads(self, threads: int) -> None:
+        """Go on with another process, of so many threads."""
+        self.peak_bytes = self.peak()
+        self.engine.use_threads(threads)
+        self.engine.status()
+
+    def peak(self) -> int:
+        """Return the most memory that any process of the engine had, in bytes."""
+        return max(self.peak_bytes, int(self.engine.status()["peak_bytes"]))
 
     def shares(self, ciphertext: bytes, mode: str, engine: Engine | None = None) -> list[bytes]:
         """Return both parties' shares of a decryption."""
@@ -101,11 +115,11 @@ def timed(call: Callable[[], _T], processes: Sequence[int]) -> tuple[_T, Spent]:
 
 
 @contextmanager
-def opened(scheme: Scheme) -> Iterator[Bench]:
+def opened(scheme: Scheme, threads: int = 1) -> Iterator[Bench]:
     """Make joint keys of two parties."""
     with (
         tempfile.TemporaryDirectory() as place,
-        Engine(scheme, 2, "bench", Limits(most_blocks=1), engine_setup.find()) as engine,
+        Engine(scheme, 2, "bench", Limits(most_blocks=1, threads=threads), engine_setup.find()) as engine,
     ):
         folder = Path(place)
         engine.status()
@@ -185,7 +199,7 @@ def measure(bench: Bench) -> dict[str, int]:
     bit, who = (compile_circuit(policy, BITS, TAU) for policy in (Policy.BIT, Policy.WHO))
     sizes: dict[str, int] = {}
     made = b""
-    for group, kind in ((GROUPED, "small"), (ALONE, "large")):
+    for group, kind in _MEASURED:
         codes = packed(random_codes(bench.scheme.entries(group), 2))
         alive = np.arange(ring) < bench.scheme.entries(group)
         path = bench.folder / f"measured {kind}"
@@ -197,23 +211,22 @@ def measure(bench: Bench) -> dict[str, int]:
         check = partial(engine.check_block, keys, block, used=alive, seed=b"seed", group=group)
         evaluate = partial(engine.evaluate, keys, query, block, alive=alive, seed=b"seed", group=group)
         # What comes first reads keys, or encodes a circuit's numbers.
-        check()
+        if not QUICK:
+            check()
         bench.timed(f"expand {kind}", partial(engine.expand, keys, query, group))
         evaluate(circuit=bit)
-        made = bench.timed(f"evaluate {kind} 1", partial(evaluate, circuit=bit))
+        made = bench.timed(f"evaluate {kind} {_CORES[0]}", partial(evaluate, circuit=bit))
         if not QUICK:
             evaluate(circuit=who)
             bench.timed(f"who {kind}", partial(evaluate, circuit=who))
             bench.timed(f"check block {kind}", check)
             bench.timed(f"check query {kind}", partial(engine.check_query, keys, query, b"seed", group))
-        if not QUICK or group == GROUPED:
-            engine.use_threads(2)
+            bench.use_threads(2)
             check()
             bench.timed(f"expand {kind} 2", partial(engine.expand, keys, query, group))
             evaluate(circuit=bit)
             bench.timed(f"evaluate {kind} 2", partial(evaluate, circuit=bit))
-            engine.use_threads(1)
-            engine.status()
+            bench.use_threads(1)
         sizes |= {f"block {kind}": size, f"query {kind}": len(query)}
     shares = bench.timed("shares", partial(bench.shares, made, "bit"))
     return {**sizes, "share": len(shares[0])}
@@ -239,7 +252,7 @@ def totals(bench: Bench, sizes: Sequence[int]) -> dict[tuple[int, int], Spent]:
     """Return what one whole ``bit`` answer takes with the blocks in memory, by entries and cores."""
     circuit = compile_circuit(Policy.BIT, BITS, TAU)
     found = {}
-    for cores in (1, 2):
+    for cores in _CORES:
         with LocalWorkers(bench.scheme, 2, bench.engine.tag, cores=cores, memory=MEMORY) as workers:
 
             def answer(code: bytes, group: int, tasks: list[Task], workers: LocalWorkers = workers) -> None:
@@ -297,22 +310,22 @@ def main() -> None:
     right = 0
     with opened(TOY) as bench:
         right += sum(right_answers(bench, group, TOY_QUERIES) for group in (ALONE, GROUPED))
-    with opened(FULL) as bench:
+    with opened(FULL, _CORES[0]) as bench:
         sizes = measure(bench)
         right += sum(right_answers(bench, group, FULL_QUERIES) for group in _KINDS)
         whole = totals(bench, SIZES)
         nodes = None if QUICK else ray_nodes(bench, RAY_SIZE)
-        peak = bench.engine.status()["peak_bytes"]
+        peak = bench.peak()
     queries = 2 * TOY_QUERIES + len(_KINDS) * FULL_QUERIES
     run = Run(FULL, TOY, TAU, load, queries, queries - right, bench.spent, sizes, whole, nodes, peak)
-    marginal, total = run.marginal(1 if QUICK else 2), whole[SIZES[-1], 2].seconds
+    marginal, total = run.marginal(2), whole[SIZES[-1], 2].seconds
     figures = {
         "entries": SIZES[-1],
         "tau": TAU,
         "total_s": round(total, 2),
         "total_1000_s": round(whole[SIZES[0], 2].seconds, 2),
         "marginal_us_per_entry": round(1e6 * marginal.seconds, 1),
-        "marginal_processor_us_per_entry": round(1e6 * run.marginal(1).processor, 1),
+        "marginal_processor_us_per_entry": round(1e6 * run.marginal(_CORES[0]).processor, 1),
         "paper_speedup_marginal": round(PAPER_SECONDS / marginal.seconds),
         "paper_speedup_total": round(SIZES[-1] * PAPER_SECONDS / total),
         "query_mb": round(sizes["query large"] / 1e6, 2),

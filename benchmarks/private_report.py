@@ -36,7 +36,7 @@ class Run:
         sizes: bytes.
         whole: one answer, by entries and cores.
         nodes: a catalogue on Ray nodes; None where Ray is not installed.
-        peak_bytes: of the engine that played all roles.
+        peak_bytes: of the engine that played all roles, the most of its processes.
     """
 
     full: Scheme
@@ -93,11 +93,12 @@ def markdown(run: Run) -> str:
     answers = "\n".join(_answer(run, size) for size in sizes)
     far = "\n".join(_far(run, entries, workers) for entries, some in _LARGE for workers in some)
     return f"""
-`{run.full.id}` (128 bits of security), threshold {run.tau} of {run.full.code_length} bits. Other work shared the
-processors (the machine's load was {run.load:.1f} when the run began), so both are given: seconds on the clock, and
-processor seconds of the engines, which such work lengthens less. {run.queries - run.wrong:,} of {run.queries:,}
-questions, each asked as `bit` and as `who`, were answered rightly: 0, {run.tau} and {run.tau + 1} bits from an entry,
-and random ones, in both kinds of blocks; most in a ring of {run.toy.ring} with the same circuits and depth.
+`{run.full.id}` (128 bits of security), threshold {run.tau} of {run.full.code_length} bits. Other work may have
+shared the processors (the machine's load was {run.load:.1f} when the run began), so both are given: seconds on the
+clock, and processor seconds of the engines, which such work lengthens less.
+{run.queries - run.wrong:,} of {run.queries:,} questions, each asked as `bit` and as `who`,
+were answered rightly: 0, {run.tau} and {run.tau + 1} bits from an entry, and random ones,
+in both kinds of blocks; most in a ring of {run.toy.ring} with the same circuits and depth.
 
 | step | clock | processor | an entry: clock, processor |
 |---|---|---|---|
@@ -109,7 +110,7 @@ and random ones, in both kinds of blocks; most in a ring of {run.toy.ring} with 
 | a query of a large catalogue | {run.sizes["query large"]:,} |
 | a query of a small one | {run.sizes["query small"]:,} |
 | one party's share of an answer | {run.sizes["share"]:,} |
-| peak memory of one engine that plays all roles | {run.peak_bytes:,} |
+| peak memory of one engine that plays all roles, with one thread or two | {run.peak_bytes:,} |
 
 One whole `bit` answer with the blocks in memory: query, evaluation and two parties' shares one after the other, against
 the paper's 137 ms an entry on 56 virtual processors. Up to 16,384 entries a catalogue has small blocks. Each further

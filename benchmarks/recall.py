@@ -38,6 +38,14 @@ PRECISION = 0.9999
 Codes = npt.NDArray[np.uint64]
 
 
+def wilson(share: float, trials: float) -> tuple[float, float]:
+    """Return the 95 % score interval (Wilson 1927), 0..1, of a share that was seen in so many trials."""
+    z = float(norm.ppf(0.975))
+    centre = (share + z * z / (2 * trials)) / (1 + z * z / trials)
+    half = z / (1 + z * z / trials) * np.sqrt(share * (1 - share) / trials + (z / 2 / trials) ** 2)
+    return float(max(0.0, centre - half)), float(min(1.0, centre + half))
+
+
 @dataclass(frozen=True)
 class Cell:
     """Found of all, with the Wilson 95 % interval of the share."""
@@ -52,11 +60,8 @@ class Cell:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """Wilson score interval (Wilson 1927), 0..1."""
-        z = float(norm.ppf(0.975))
-        centre = (self.share + z * z / (2 * self.all)) / (1 + z * z / self.all)
-        half = z / (1 + z * z / self.all) * np.sqrt(self.share * (1 - self.share) / self.all + (z / 2 / self.all) ** 2)
-        return float(max(0.0, centre - half)), float(min(1.0, centre + half))
+        """Wilson score interval, 0..1."""
+        return wilson(self.share, self.all)
 
     @property
     def text(self) -> str:

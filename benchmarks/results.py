@@ -25,7 +25,13 @@ def machine() -> str:
 
 
 def publish(name: str, *, title: str, markdown: str, figures: dict[str, Any], details: dict[str, Any]) -> None:
-    """Print the key figures as the last line; a full run also writes its section and ``results/<name>.json``.
+    """Print the key figures as the last line, after :func:`store`, which has the same arguments."""
+    store(name, title=title, markdown=markdown, figures=figures, details=details)
+    print(json.dumps(figures), flush=True)
+
+
+def store(name: str, *, title: str, markdown: str, figures: dict[str, Any], details: dict[str, Any]) -> None:
+    """Write a full run's section and ``results/<name>.json``; a quick run writes nothing.
 
     Args:
         name: of the benchmark, as in ``make bench-NAME``.
@@ -45,4 +51,3 @@ def publish(name: str, *, title: str, markdown: str, figures: dict[str, Any], de
         stored = {"machine": machine(), "figures": figures, **details}
         (FOLDER / "results").mkdir(exist_ok=True)
         (FOLDER / "results" / f"{name}.json").write_text(json.dumps(stored, indent=1) + "\n")
-    print(json.dumps(figures), flush=True)

@@ -27,7 +27,7 @@ from provenance.cli_members import (
     read_identity,
     read_public,
 )
-from provenance.cli_shares import ServersOption, open_catalogue, remote_shareholders
+from provenance.cli_shares import ServersOption, remote_shareholders
 from provenance.hashing.code import HashCode
 from provenance.hashing.hasher import HASHERS
 from provenance.images.decode import DecodeError, decode
@@ -38,6 +38,7 @@ from provenance.private_lookup.circuit import Policy
 from provenance.private_lookup.client import Client, EncryptedIndex, local_evaluator, offer
 from provenance.private_lookup.engine import Engine, Limits
 from provenance.private_lookup.errors import BadInput, Refused
+from provenance.private_lookup.holding import MANIFEST
 from provenance.private_lookup.identity import Identity, Vault, write_whole
 from provenance.private_lookup.index import Answer, PrivateIndex
 from provenance.private_lookup.joint_keys import read_keys
@@ -157,7 +158,11 @@ def encrypt(
     with problems_as_sentences():
         agreed = read_agreement(agreement)
         holder = read_identity(identity, passphrase)
-        registry = (open_catalogue if agreed.mode is Mode.SHARES else _open_registry)(catalogue, agreed, holder)
+        kind = Catalogue if agreed.mode is Mode.SHARES else Registry
+        if (catalogue / MANIFEST).exists():
+            registry = kind(catalogue, agreed)
+        else:
+            registry = kind.create(catalogue, agreed, holder, catalogue.resolve().name)
         known = set(registry.names())
         entries = []
         for path in sorted(path for path in pictures.rglob("*") if path.is_file()):
@@ -412,12 +417,6 @@ def chance_words(agreement: Agreement, entries: int) -> str:
     if expected["measured"] > MOST_FALSE_HITS:
         words += " That is too many for an answer that nothing verifies: choose a smaller --tau or longer codes."
     return words
-
-
-def _open_registry(folder: Path, agreement: Agreement, holder: Identity) -> Registry:
-    if (folder / "manifest").exists():
-        return Registry(folder, agreement)
-    return Registry.create(folder, agreement, holder, folder.resolve().name)
 
 
 def _needed(value: _T | None, option: str) -> _T:

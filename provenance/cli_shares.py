@@ -18,7 +18,6 @@ from provenance.cli_members import (
 )
 from provenance.private_lookup.agreement import Agreement
 from provenance.private_lookup.identity import Identity
-from provenance.private_lookup.shares.catalogue import MANIFEST, Catalogue
 from provenance.private_lookup.shares.service import RemoteShareholders, Server
 from provenance.private_lookup.shares.shareholder import Shareholder
 from provenance.private_lookup.tls import parse_address
@@ -54,10 +53,3 @@ def serve(
 def remote_shareholders(agreement: Agreement, identity: Identity, servers: Sequence[str] | None) -> RemoteShareholders:
     """Return the three servers. Raises BadInput where an address is none, or one is missing."""
     return RemoteShareholders(identity, agreement, [parse_address(text) for text in servers or ()])
-
-
-def open_catalogue(folder: Path, agreement: Agreement, holder: Identity) -> Catalogue:
-    """Return the holder's catalogue, a new one where there is none."""
-    if (folder / MANIFEST).exists():
-        return Catalogue(folder, agreement)
-    return Catalogue.create(folder, agreement, holder, folder.resolve().name)

@@ -140,6 +140,7 @@ def read(
     by_key = key_file is not None and record is not None
     if by_key == (recipe is not None) or (not by_key and (key_file or record)):
         _refuse("Name a key and a record by --key-file and --record, or a generator's recipe by --recipe.")
+    from provenance.watermark.presence import presence
     from provenance.watermark.read import FALSE_ACCEPTANCE
     from provenance.watermark.read import read as look
 
@@ -172,6 +173,7 @@ def read(
             "fit": round(reading.fit, 3),
             "chance_of_a_false_reading": FALSE_ACCEPTANCE,
         }
+    answer |= {"chance_that_it_was_signed": round(presence(readings), 4)}
     _print(answer, as_json)
     if status := _STATUS.get(found, CANNOT_TELL):
         raise typer.Exit(status)

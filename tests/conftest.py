@@ -22,6 +22,15 @@ def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix: N
         yield
 
 
+@pytest.hookimpl(tryfirst=True)  # Before xdist reads the groups; the folders' own hooks still come before this one.
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep tests that share what their module makes in one of several parallel workers: two would make it twice."""
+    for item in items:
+        found = item._fixtureinfo.name2fixturedefs.values()  # type: ignore[attr-defined]
+        if item.get_closest_marker("xdist_group") is None and any(one.scope == "module" for (*_, one) in found):
+            item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
+
+
 def pytest_unconfigure() -> None:
     """Remove the run's files, once its first process ends."""
     if os.getpid() == int(RUN):

@@ -10,6 +10,8 @@ os.environ.setdefault("PROVENANCE_HOME", str(RUN_HOME))
 # Tests run in as many processes as there are cores: threads beside them would only wait for each other. Torch reads it
 # when it is loaded.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Where a test wants more threads than there are processors, those that wait are not to keep one busy.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 from webapp.embedded.postgres import socket_directory
 from webapp.settings import *  # noqa: F403

@@ -260,7 +260,11 @@ PRIVATE_SCHEME = "bgv-v1-{bits}"
 # Of one person or organisation about one catalogue in 24 hours. About 106 answers are enough to find an entry's hash
 # out bit by bit; keep this far below.
 PRIVATE_QUESTIONS_PER_DAY = env_int("PRIVATE_QUESTIONS_PER_DAY", 20, minimum=1, maximum=50)
+# Of one organisation with those that the person made elsewhere, and of all; deleted ones count until they are purged.
+# Each takes the disk that its keys (hundreds of megabytes, at every keyholder) and its content need. Memory does not
+# grow with them: a keyholder has the engines of one at a time.
 PRIVATE_MAX_CATALOGUES = env_int("PRIVATE_MAX_CATALOGUES", 5, minimum=1)
+PRIVATE_MAX_CATALOGUES_SITE = env_int("PRIVATE_MAX_CATALOGUES_SITE", 50, minimum=1)
 # The largest block of any scheme has 1.7 GB.
 PRIVATE_BLOCK_MAX_BYTES = 2 * 1024**3
 # Of the content of one catalogue. Each block is compared in turn, by the site and by every keyholder.
@@ -335,8 +339,8 @@ REST_FRAMEWORK: dict[str, Any] = {
 SPECTACULAR_SETTINGS: dict[str, Any] = {
     "TITLE": "Provenance API",
     "DESCRIPTION": (
-        "Ask whether a picture is registered, add pictures to your catalogues, have artworks generated and"
-        " proved, read signatures in pictures.\n\n"
+        "Ask whether a picture is registered, add pictures to your catalogues and train hashes on them, have artworks"
+        " generated and proved, read signatures in pictures.\n\n"
         "Times are RFC 3339 in UTC. Ids are UUIDs. Lists come in pages: follow `next`. Refusals are problem documents"
         " (RFC 9457) whose `code` is for programs; `/help/errors` explains each. Every answer tells in `RateLimit-*`"
         " what is left of your limit."
@@ -348,6 +352,7 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
         {"name": "Checks", "description": "Send a picture, watch, read the verdict, fetch the receipt."},
         {"name": "Catalogues", "description": "What your organisation has registered."},
         {"name": "Imports", "description": "What became of the pictures that you added."},
+        {"name": "Deep hashes", "description": "Which hash a catalogue uses, training one, looking pictures up."},
         {"name": "Private catalogues", "description": "Catalogues whose hashes nobody can read, and asking them."},
         {"name": "Artworks", "description": "Pictures generated from two keys, and proofs of ownership."},
         {"name": "Signatures", "description": "Signed copies, reading signatures, numbers for generators."},
@@ -369,6 +374,8 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
         "SigningState": "webapp.api.signatures.SIGNING_STATES",
         "SignatureStanding": "webapp.api.signatures.STANDINGS",
         "ArtworkMode": "webapp.artworks.models.Mode",
+        "DeepHashKind": "webapp.deephash.models.Kind",
+        "DeepHashBits": "webapp.deephash.models.Bits",
     },
     "COMPONENT_SPLIT_REQUEST": True,
 }

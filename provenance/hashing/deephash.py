@@ -2,7 +2,8 @@
 
 A registry keeps for each picture a code and a feature vector. A query's nearest pictures are those with the fewest
 differing bits; among equals the one comes first whose feature vector differs least. So pictures whose codes collide
-are told apart, and a query that is registered finds itself.
+are told apart, and a query that is registered finds itself. Pictures that are :func:`too_plain` are left out, as those
+whose fingerprint is not usable.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from provenance.hashing.autoencoders import AutoencoderHash, Features, Grey, Packed, packed
+from provenance.hashing.descriptor import MINIMUM_QUALITY
+from provenance.hashing.detail import detail
 from provenance.hashing.dinohash import squared
 
 if TYPE_CHECKING:
@@ -25,6 +28,14 @@ if TYPE_CHECKING:
 RGB = npt.NDArray[np.uint8]
 
 _BATCH = 32
+# The network's of the edit hash and of the descriptor, whose least detail holds here too.
+_DETAIL_SIDE = 96
+
+
+def too_plain(picture: RGB) -> bool:
+    """Return whether a uint8 ``[H, W, 3]`` picture shows too little that is its own: nearly one colour, a smooth or
+    plain pattern, noise. Its code would be that of countless others."""
+    return detail(squared(picture, _DETAIL_SIDE)) < MINIMUM_QUALITY
 
 
 class DeepHash(Protocol):
@@ -36,7 +47,7 @@ class DeepHash(Protocol):
 
     @property
     def length(self) -> int:
-        """Bits of a code and numbers of a feature vector."""
+        """Bits of a code."""
 
     @property
     def reconstructs(self) -> bool:
@@ -46,15 +57,18 @@ class DeepHash(Protocol):
         """Load the weights. Raises ``provenance.models.errors.ModelMissing`` where they are not here."""
 
     def encode(self, pictures: Sequence[RGB]) -> tuple[Packed, Features]:
-        """Return codes uint8 ``[N, length / 8]`` and feature vectors float32 ``[N, length]`` of uint8 ``[H, W, 3]``."""
+        """Return codes uint8 ``[N, length / 8]`` and feature vectors float32 ``[N, F]`` of uint8 ``[H, W, 3]``."""
 
     def reconstruct(self, features: Features) -> Grey:
         """Return pictures uint8 ``[N, side, side]``. Raises TypeError where the hash makes none."""
 
 
 class EditHash64:
-    """``edit-hash-64-v1``: 64 bits that edits leave as they are (``provenance.training.edit_hash``). Safe to use from
-    several threads; nothing is loaded before the first picture."""
+    """``edit-hash-64-v1``: 64 bits that edits leave as they are (``provenance.training.edit_hash``). Its feature vector
+    are the 1,280 numbers, of length 1, that the bits are made of: they tell edited copies from unregistered pictures
+    better than the 64 numbers whose signs the bits are. Safe to use from several threads; nothing is loaded before the
+    first picture.
+    """
 
     algorithm = "edit-hash-64-v1"
     length = 64
@@ -93,9 +107,9 @@ class EditHash64:
         with torch.inference_mode():
             for start in range(0, len(squares), _BATCH):
                 pixels = torch.from_numpy(np.array(squares[start : start + _BATCH])).permute(0, 3, 1, 2)
-                found.append(net(pixels.float() / 255))
-            features = torch.cat(found)
-        return packed((features > net.threshold).numpy()), features.numpy()
+                found.append(net.seen(pixels.float() / 255))
+            seen = torch.cat(found)
+            return packed((net.project(seen) > net.threshold).numpy()), seen.numpy()
 
     def reconstruct(self, features: Features) -> Grey:
         """See :class:`DeepHash`."""

@@ -47,12 +47,8 @@ class EditHash(nn.Module):
         pixels = (pixels - self.trunk.pixel_mean) / self.trunk.pixel_std
         return nn.functional.normalize(net.pooled(pixels) + net.pooled(pixels.flip(3)))
 
-    def forward(self, pixels: Tensor) -> Tensor:
-        """Return the numbers ``[B, BITS]``, of length 1."""
-        return self.project(self.seen(pixels))
-
     def project(self, seen: Tensor) -> Tensor:
-        """Return the numbers of features that :meth:`seen` made."""
+        """Return the numbers ``[B, BITS]``, of length 1, of features that :meth:`seen` made."""
         return nn.functional.normalize(self.head(seen))
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from functools import partial
 from itertools import repeat
 from typing import Any, TypeVar
 
@@ -23,6 +24,7 @@ from provenance.private_lookup.bgv_base import (
     Numbers,
     any_numbers,
     centred,
+    no_openmp_team,
     non_zero,
     read,
     to_bytes,
@@ -61,10 +63,10 @@ class Bgv(KeyShares):
         self._expansion: list[int] = settings["expansion"]
         self._monomials = [self._monomial(step) for step in range(len(self._expansion))]
         self._constants: dict[tuple[int, int], Any] = {}
-        self.threads: int = settings["threads"]
         # OpenFHE splits one operation among processors badly and lets go of Python's lock, so whole operations run side
-        # by side; its tables of slots are made first, by one of them.
-        self._pool = ThreadPoolExecutor(self.threads)
+        # by side. Its tables of slots are made before.
+        self._threads: int = settings["threads"]
+        self._pool = ThreadPoolExecutor(self._threads, initializer=no_openmp_team)
         self.slots(np.zeros(self.ring, np.int64))
 
     # Codes to ciphertexts.
@@ -136,28 +138,27 @@ class Bgv(KeyShares):
             query = context.EvalAdd(query, context.EvalAutomorphism(query, index, keys[index]))
         nodes = {0: query}
         for step, index in enumerate(self._expansion):
-            below = {leaf % (2 << step) for leaf in self._leaves}
-
-            def parted(
-                node: tuple[int, Any], step: int = step, index: int = index, below: set[int] = below
-            ) -> dict[int, Any]:
-                place, value = node
-                turned = context.EvalAutomorphism(value, index, keys[index])
-                children = {}
-                if place in below:
-                    children[place] = context.EvalAdd(value, turned)
-                if place + (1 << step) in below:
-                    product = context.EvalMult(context.EvalSub(value, turned), self._monomials[step])
-                    product.SetNoiseScaleDeg(1)
-                    children[place + (1 << step)] = product
-                return children
-
+            parted = partial(self._parted, step=step, key=keys[index])
             found = self.side_by_side(parted, list(nodes.items()))
             nodes = {place: value for children in found for place, value in children.items()}
         bits = [nodes[leaf] for leaf in self._leaves]
         for bit in bits:
             bit.SetEncodingType(openfhe.PACKED_ENCODING)
         return bits
+
+    def _parted(self, node: tuple[int, Any], *, step: int, key: Any) -> dict[int, Any]:
+        """Return what a node of the tree falls apart into, without what no bit of the code lies in."""
+        place, value = node
+        below = {leaf % (2 << step) for leaf in self._leaves}
+        turned = self.context.EvalAutomorphism(value, self._expansion[step], key)
+        children = {}
+        if place in below:
+            children[place] = self.context.EvalAdd(value, turned)
+        if place + (1 << step) in below:
+            product = self.context.EvalMult(self.context.EvalSub(value, turned), self._monomials[step])
+            product.SetNoiseScaleDeg(1)
+            children[place + (1 << step)] = product
+        return children
 
     def evaluate(
         self,
@@ -299,16 +300,21 @@ class Bgv(KeyShares):
         values = {0: value}
         left = dict(enumerate(program, 1))
         running: dict[Future[Any], int] = {}
-        while left or running:
-            for number, (name, *numbers) in list(left.items()):
-                used = numbers[: _OPERANDS.get(name, 0)]
-                if all(operand in values for operand in used):
-                    operands = [values[operand] for operand in used]
-                    running[self._pool.submit(self._operation, name, operands, numbers[-1])] = number
-                    del left[number]
-            done, _ = wait(running, return_when=FIRST_COMPLETED)
-            for future in done:
-                values[running.pop(future)] = future.result()
+        try:
+            while left or running:
+                for number, (name, *numbers) in list(left.items()):
+                    used = numbers[: _OPERANDS.get(name, 0)]
+                    if all(operand in values for operand in used):
+                        operands = [values[operand] for operand in used]
+                        running[self._pool.submit(self._operation, name, operands, numbers[-1])] = number
+                        del left[number]
+                if not running:
+                    raise Malformed("a program that uses what it does not make")
+                done, _ = wait(running, return_when=FIRST_COMPLETED)
+                for future in done:
+                    values[running.pop(future)] = future.result()
+        finally:
+            self._settle(running)
         return values[len(program)]
 
     def _operation(self, name: str, operands: Sequence[Any], number: int) -> Any:
@@ -332,9 +338,23 @@ class Bgv(KeyShares):
 
     def side_by_side(self, call: Callable[[_T], _Made], values: Sequence[_T]) -> list[_Made]:
         """Return what a call makes of each value, several at once; what comes alone has all threads for itself."""
-        if len(values) == 1 or self.threads == 1:
-            return [call(value) for value in values]
-        return list(self._pool.map(call, values))
+        if len(values) == 1:
+            return [call(values[0])]
+        running = [self._pool.submit(call, value) for value in values]
+        try:
+            return [future.result() for future in running]
+        finally:
+            self._settle(running)
+
+    @staticmethod
+    def _settle(running: Iterable[Future[Any]]) -> None:
+        """Leave nothing running behind a failure; that memory ran out anywhere is told before anything else."""
+        for future in running:
+            future.cancel()
+        done, _ = wait(running)
+        for future in done:
+            if not future.cancelled() and isinstance(future.exception(), MemoryError):
+                raise MemoryError
 
     def _sum(self, call: Callable[..., Any], *columns: Sequence[Any]) -> Any:
         """Return the sum of what a call makes of each row of columns, as many runs of rows side by side as threads."""
@@ -346,7 +366,7 @@ class Bgv(KeyShares):
                 self.context.EvalAddInPlace(total, call(*row))
             return total
 
-        runs = [rows[start :: self.threads] for start in range(min(self.threads, len(rows)))]
+        runs = [rows[start :: self._threads] for start in range(min(self._threads, len(rows)))]
         totals = self.side_by_side(added, runs)
         for total in totals[1:]:
             self.context.EvalAddInPlace(totals[0], total)

@@ -5,6 +5,7 @@ Runs in the engine's process alone, as ``bgv`` does.
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 from collections.abc import Sequence
 from typing import Any
@@ -142,6 +143,11 @@ def _context(settings: dict[str, Any]) -> Any:
     for feature in ("PKE", "KEYSWITCH", "LEVELEDSHE", "ADVANCEDSHE", "MULTIPARTY"):
         context.Enable(getattr(openfhe, feature))
     return context
+
+
+def no_openmp_team() -> None:
+    """Have OpenFHE keep to the calling thread: else each would have a team of its own, with a stack for each member."""
+    ctypes.CDLL("libgomp.so.1").omp_set_max_active_levels(0)
 
 
 def read(kind: str, data: bytes) -> Any:

@@ -26,10 +26,17 @@ class Stream(frames.Readable, Protocol):
 def answer(stream: Stream, carry_out: Callable[[], bytes]) -> None:
     """Write what ``carry_out`` returns, or the problem that it raises."""
     try:
-        reply = frames.pack({"ok": True}, [carry_out()])
+        reply = carry_out()
     except PrivateLookupError as problem:
-        reply = frames.pack({"ok": False, "error": type(problem).__name__, "message": str(problem)})
-    stream.write(reply)
+        refuse(stream, problem)
+    else:
+        stream.write(frames.pack({"ok": True}, [reply]))
+        stream.flush()
+
+
+def refuse(stream: Stream, problem: PrivateLookupError) -> None:
+    """Write a problem as the reply."""
+    stream.write(frames.pack({"ok": False, "error": type(problem).__name__, "message": str(problem)}))
     stream.flush()
 
 

@@ -40,6 +40,8 @@ _GIGABYTE = 1 << 30
 _BLOCKS_OF_WORK = 4
 _BLOCKS = 2
 _SECONDS_TO_END = 10
+# Two stacks, which count though next to nothing of them is used, and what an operation works on.
+_BYTES_OF_A_THREAD = 1 << 26
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,8 @@ class Limits:
     Attributes:
         most_blocks: blocks that stay in memory, 0.6 GB each at 96 bits and full parameters (or as many small ones as
             are no larger); at least 1. By default what the memory has room for, or 2 where that is not given either.
-        memory: bytes of memory, above which a request fails with a reason; by default what these blocks need.
+        memory: bytes of memory, and a little for each thread, above which a request fails with a reason; by default
+            what these blocks need.
         threads: processors kept busy by one request. On a machine that others use, more than 1 is slower.
     """
 
@@ -371,7 +374,8 @@ class Engine:
     def _begin(self) -> None:
         python = self._python or engine_setup.find()
         ours, theirs = socket.socketpair()
-        arguments = [str(_FOLDER), str(theirs.fileno()), str(self._limits.memory_for(self.scheme))]
+        memory = self._limits.memory_for(self.scheme) + self._limits.threads * _BYTES_OF_A_THREAD
+        arguments = [str(_FOLDER), str(theirs.fileno()), str(memory)]
         with theirs:
             self._process = subprocess.Popen(
                 [python, "-I", "-c", _START, *arguments],

@@ -17,6 +17,7 @@ MAGIC = b"PVL1"
 MOST_HEAD = 1 << 20
 MOST_PARTS = 1 << 12
 MOST_BYTES = 1 << 32
+_PIECE = 1 << 16
 _START = struct.Struct(">4sII")
 
 
@@ -76,6 +77,12 @@ def read_parts(stream: Readable, sizes: Sequence[int]) -> Iterator[bytes]:
     """
     for size in sizes:
         yield _exactly(stream, size)
+
+
+def skip(stream: Readable, size: int) -> None:
+    """Read so many bytes, or what there is of them, and keep none."""
+    while size > 0 and (some := stream.read(min(size, _PIECE))):
+        size -= len(some)
 
 
 def read(stream: Readable, most: int = MOST_BYTES) -> tuple[dict[str, Any], list[bytes]] | None:

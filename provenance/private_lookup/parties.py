@@ -23,7 +23,7 @@ import hashlib
 import hmac
 import os
 import secrets
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -53,8 +53,11 @@ from provenance.private_lookup.work import LocalWorkers
 
 _NONCE = 32
 _MOST_SESSIONS = 64
-# In 24 hours, of all states that bring blocks to check: each try passes a false block with a chance of 1 in 65,537.
-_MOST_OFFERS = 20
+# In 24 hours, of all states that bring blocks to check and were not admitted: each try passes a false block with a
+# chance of 1 in 65,537. A state that passes is no such try, so that a large catalogue may come in many pieces.
+_MOST_FAILED_OFFERS = 20
+# In 24 hours, of all states: each costs a check and a line of the journal.
+_MOST_OFFERS = 1000
 
 
 @dataclass
@@ -124,6 +127,8 @@ class Keyholder(Member):
         self._sessions: OrderedDict[str, _Session] = OrderedDict()
         self._released = folder / "released"
         self._released.mkdir(mode=0o700, exist_ok=True)
+        # Of requests that ended with the process before.
+        self._drop_shares("*")
         self._background = ThreadPoolExecutor(1)
 
     def __exit__(self, *problem: object) -> None:
@@ -131,6 +136,17 @@ class Keyholder(Member):
         if self._workers is not None:
             self._workers.close()
         super().__exit__(*problem)
+
+    @property
+    def registry(self) -> Registry:
+        """The catalogue's present state.
+
+        Raises:
+            BadInput: there is none.
+        """
+        if self._registry_folder is None:
+            raise BadInput(f"{self.identity.name} was not told where the catalogue's blocks are.")
+        return Registry(self._registry_folder, self.agreement)
 
     # Before there are keys.
 
@@ -156,9 +172,10 @@ class Keyholder(Member):
             Refused: it asks for what was not agreed to, about a state that was not checked, or too often.
         """
         session = self._begin(request, offers)
+        self._end(session.id)
         self._sessions[session.id] = session
         while len(self._sessions) > _MOST_SESSIONS:
-            self._sessions.popitem(last=False)
+            self._end(next(iter(self._sessions)))
         ours = commitment(session.id, session.nonce)
         return self._say("commit", {"request": session.id, "commitment": ours})
 
@@ -166,13 +183,13 @@ class Keyholder(Member):
         """Return our nonce, now that all are bound to theirs.
 
         Raises:
-            Refused: too many states were offered in 24 hours.
+            Refused: too many states were offered in 24 hours, or too many that did not pass.
         """
         session, messages = self._step("commit", commits)
         commitments = {name: str(message.fields.get("commitment")) for name, message in messages.items()}
         if session.commitments and session.commitments != commitments:
             raise self._refuse(session, "other commitments than before")
-        if not session.commitments and session.blocks and isinstance(session.request, Manifest):
+        if not session.commitments and isinstance(session.request, Manifest):
             self._count_offer(session)
         session.commitments = commitments
         return self._say("reveal", {"request": session.id, "nonce": session.nonce.hex()})
@@ -243,8 +260,10 @@ class Keyholder(Member):
             manifest=manifest.id,
             catalogue=manifest.catalogue,
             sequence=manifest.sequence,
-            blocks=[[block.sha256, block.used] for block in manifest.blocks],
+            # Those that were checked; what the state has besides stands in earlier lines.
+            blocks=[[block.sha256, block.used] for block in session.blocks],
         )
+        self._end(session.id)
         return self._say("admit", {"request": session.id, "journal": self.journal.last_hash})
 
     # What the steps are made of.
@@ -280,15 +299,29 @@ class Keyholder(Member):
 
     def _count_offer(self, session: _Session) -> None:
         """Take an offer down before its seed is known: of many seeds, one would hide a false block."""
-        since = datetime.now(UTC) - timedelta(hours=24)
-        recent = [
-            entry
-            for entry in self.journal.entries
-            if entry.event == "offered" and datetime.fromisoformat(entry.time) > since
-        ]
-        if len(recent) >= _MOST_OFFERS:
-            raise self._refuse(session, f"{len(recent)} states were offered in 24 hours, which is all that may be")
+        every, failed = self._offers()
+        if every >= _MOST_OFFERS:
+            raise self._refuse(session, f"{every} states were offered in 24 hours, which is all that may be")
+        if not session.blocks:
+            return
+        if failed >= _MOST_FAILED_OFFERS:
+            why = f"{failed} offered states did not pass in 24 hours, which is all that may be"
+            raise self._refuse(session, why)
         self.journal.append("offered", manifest=session.id)
+
+    def _offers(self) -> tuple[int, int]:
+        """Return the offers of the last 24 hours, and how many of them did not end with the state admitted.
+
+        One that brings no block to check is an offer once it is admitted.
+        """
+        since = datetime.now(UTC) - timedelta(hours=24)
+        offered, admitted = Counter[str](), Counter[str]()
+        for entry in reversed(self.journal.entries):
+            if datetime.fromisoformat(entry.time) <= since:
+                break
+            if entry.event in ("offered", "admitted"):
+                (offered if entry.event == "offered" else admitted)[entry.fields["manifest"]] += 1
+        return (offered | admitted).total(), (offered - admitted).total()
 
     def _step(self, kind: str, messages: Sequence[bytes]) -> tuple[_Session, dict[str, Message]]:
         """Prove one message of every keyholder, all about one request, ours among them as we said it."""
@@ -390,17 +423,25 @@ class Keyholder(Member):
 
     def _refuse(self, session: _Session, why: str) -> Refused:
         self.journal.append("refused", request=session.id, why=why)
-        self._sessions.pop(session.id, None)
+        self._end(session.id)
         return Refused(f"{self.identity.name} refuses: {why}.")
 
+    def _end(self, request: str) -> None:
+        """Forget a request with its shares of checks: another one's seed is another, and so are its ciphertexts."""
+        session = self._sessions.pop(request, None)
+        for ciphertext in session.checks if session is not None else ():
+            self._drop_shares(hashlib.sha256(ciphertext).hexdigest())
+
+    def _drop_shares(self, digest: str) -> None:
+        for share in self._released.glob(f"{digest}.check.*"):
+            share.unlink()
+
     def _tools(self) -> tuple[Engine, JointKeys, Registry]:
-        if self._registry_folder is None:
-            raise BadInput(f"{self.identity.name} was not told where the catalogue's blocks are.")
+        registry = self.registry
         if not self._has("generated"):
             raise BadInput("The joint keys are not made yet.")
         agreement = self.agreement
-        keys = read_keys(self.folder / "keys", agreement)
-        return self._engine_of(agreement), keys, Registry(self._registry_folder, agreement)
+        return self._engine_of(agreement), read_keys(self.folder / "keys", agreement), registry
 
     def _workers_of(self, agreement: Agreement) -> LocalWorkers:
         if self._workers is None:

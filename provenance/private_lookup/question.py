@@ -13,9 +13,12 @@ from provenance.private_lookup.engine import Engine, JointKeys
 from provenance.private_lookup.errors import BadInput
 from provenance.private_lookup.identity import Identity, PublicIdentity, read_signed, sign
 from provenance.private_lookup.registry import Block, Registry
+from provenance.private_lookup.scheme import GROUPED, Scheme
 from provenance.private_lookup.work import Evaluates, Job, Task, evaluate_here
 
 KIND = "question"
+# Around the numbers of one ciphertext, and around all of a question.
+_AROUND = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,16 @@ def read_question(data: bytes, agreement: Agreement, clients: Mapping[str, Publi
         return Question(message.id, message.sender, Policy(policy), manifest, reply, query)
     except (KeyError, TypeError, ValueError) as problem:
         raise BadInput("A question has a field that is missing or has the wrong form.") from problem
+
+
+def most_question_bytes(scheme: Scheme) -> int:
+    """Return the largest size of a signed question: its ciphertexts and what is around them."""
+    return scheme.columns(GROUPED) * (scheme.block_bytes // scheme.code_length + _AROUND) + _AROUND
+
+
+def most_decrypted_bytes(scheme: Scheme) -> int:
+    """Return the largest size of a ciphertext that is decrypted, or of a share of that."""
+    return scheme.decrypted_bytes + _AROUND
 
 
 def commitment(request: str, nonce: bytes) -> str:

@@ -12,7 +12,6 @@ masks are then zero; what was deleted stays in the ciphertexts until :meth:`Regi
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -24,11 +23,12 @@ import numpy.typing as npt
 
 from provenance.private_lookup.agreement import Agreement
 from provenance.private_lookup.engine import Engine, FileName, JointKeys
-from provenance.private_lookup.errors import BadInput, Refused
+from provenance.private_lookup.errors import BadInput
+from provenance.private_lookup.holding import MANIFEST, begin_folder, read_ids, signed_manifest, write_ids
 from provenance.private_lookup.identity import Identity, Message, read_signed, sign, write_whole
 from provenance.private_lookup.scheme import ALONE, GROUPED, Scheme
 
-_MANIFEST, _KIND = "manifest", "manifest"
+_KIND = "manifest"
 
 
 @dataclass(frozen=True)
@@ -140,10 +140,7 @@ class Registry:
     def __init__(self, folder: Path, agreement: Agreement) -> None:
         self.folder = folder
         self.agreement = agreement
-        try:
-            self.signed = (folder / _MANIFEST).read_bytes()
-        except OSError as problem:
-            raise BadInput(f"{folder} is no private catalogue: {problem.strerror}.") from problem
+        self.signed = signed_manifest(folder)
         self.manifest = read_manifest(self.signed, agreement)
 
     @classmethod
@@ -153,13 +150,7 @@ class Registry:
         Raises:
             Refused: the folder has one, or this is not the agreement's holder.
         """
-        if holder.public != agreement.holder:
-            raise Refused(f"{holder.name} does not hold the catalogue of this agreement.")
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if (folder / _MANIFEST).exists():
-            raise Refused(f"{folder} has a catalogue already.")
-        fields = Manifest(catalogue, 0, ()).fields()
-        write_whole(folder / _MANIFEST, sign(holder, _KIND, agreement.digest, fields))
+        begin_folder(folder, _KIND, agreement, holder, Manifest(catalogue, 0, ()).fields())
         return cls(folder, agreement)
 
     def file(self, block: Block) -> FileName:
@@ -172,11 +163,7 @@ class Registry:
         Raises:
             BadInput: they are not here.
         """
-        try:
-            found: list[str] = json.loads((self.folder / f"{block.sha256}.ids").read_bytes())
-        except (OSError, ValueError) as problem:
-            raise BadInput(f"{self.folder} has no list of the entries of block {block.sha256[:12]}.") from problem
-        return found
+        return read_ids(self.folder, block.sha256)
 
     def living(self) -> list[str]:
         """Return the ids of all entries that were not deleted. Raises BadInput where they are not here."""
@@ -290,7 +277,7 @@ class Registry:
         file, size = engine.encrypt_block(keys, codes, unnamed, base, group)
         names = [*(self.ids(onto) if onto else []), *(name for name, _code in entries)]
         block = Block(file.sha256, size, len(names), onto.deleted if onto else ())
-        write_whole(self.folder / f"{block.sha256}.ids", json.dumps(names).encode())
+        write_ids(self.folder, block.sha256, names)
         unnamed.replace(self.file(block).path)
         return block
 
@@ -299,7 +286,7 @@ class Registry:
         signed = sign(holder, _KIND, self.agreement.digest, manifest.fields())
         # Nothing that only this agreement's holder may sign leaves here under another's signature.
         self.manifest = read_manifest(signed, self.agreement)
-        write_whole(self.folder / _MANIFEST, signed)
+        write_whole(self.folder / MANIFEST, signed)
         self.signed = signed
         for block in old:
             for suffix in ("block", "ids"):

@@ -13,6 +13,7 @@ from pathlib import Path
 from provenance.private_lookup.agreement import Agreement
 from provenance.private_lookup.engine import Engine, JointKeys
 from provenance.private_lookup.errors import Refused
+from provenance.private_lookup.holding import MANIFEST
 from provenance.private_lookup.identity import Identity
 from provenance.private_lookup.registry import Registry
 
@@ -44,7 +45,7 @@ def rotate(
     if folder.exists():
         raise Refused(f"{folder} is there already.")
     unfinished = folder.with_name(f"{folder.name}.unfinished")
-    if (unfinished / "manifest").exists():
+    if (unfinished / MANIFEST).exists():
         new = Registry(unfinished, agreement)
     else:
         new = Registry.create(unfinished, agreement, holder, old.manifest.catalogue)

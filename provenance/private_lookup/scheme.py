@@ -67,6 +67,11 @@ class Scheme:
         return self.code_length * 2 * 8 * self.ring * (self.depth + 3)
 
     @property
+    def decrypted_bytes(self) -> int:
+        """Bytes of a ciphertext that is decrypted, of the three primes that are left, but for what is around it."""
+        return 2 * 8 * self.ring * 3
+
+    @property
     def trace(self) -> tuple[int, ...]:
         """Automorphisms X -> X^k whose sums project the ring onto the subring, in the order of their use."""
         steps, k = [], self.ring

@@ -20,12 +20,15 @@ from provenance.private_lookup import calls, frames, tls
 from provenance.private_lookup.errors import BadInput, KeyholderUnreachable, Refused
 from provenance.private_lookup.identity import MOST_MESSAGE, Identity, PublicIdentity
 from provenance.private_lookup.parties import Keyholder
+from provenance.private_lookup.question import most_decrypted_bytes, most_question_bytes
 
 # Each step's groups of messages.
 _STEPS = {"commit": 1, "reveal": 1, "check": 1, "answer": 2, "admit": 1}
 _SECONDS_TO_SPEAK = 60.0
 _SECONDS_TO_ANSWER = 1800.0
 _MOST_CONNECTIONS = 16
+# Commitments and nonces of all keyholders, and what is around ciphertexts.
+_MOST_SMALL = 1 << 20
 _log = logging.getLogger(__name__)
 
 # A socket's path, or a host and a port.
@@ -44,7 +47,7 @@ def serve(
         ready: told the port once connections are taken, 0 for a socket; a port of 0 is one that the system chooses.
 
     Raises:
-        BadInput: the address cannot be listened at.
+        BadInput: the address cannot be listened at, or nothing was agreed yet.
     """
     room, turn = threading.BoundedSemaphore(_MOST_CONNECTIONS), threading.Lock()
 
@@ -103,11 +106,37 @@ def _answer(keyholder: Keyholder, connection: socket.socket, turn: threading.Loc
         connection, signing = tls.accept(connection, keyholder.identity, known)
         offers = signing == keyholder.agreement.holder.signing
     with connection, connection.makefile("rwb") as stream:
-        request = frames.read(stream, MOST_MESSAGE)
-        if request is not None:
-            head, parts = request
-            with turn:
-                calls.answer(stream, lambda: _carry_out(keyholder, head, parts, offers))
+        begun = frames.read_start(stream)
+        if begun is None:
+            return
+        head, sizes = begun
+        try:
+            most = _most_bytes(head.get("do"), keyholder)
+            if sum(sizes) > most:
+                raise BadInput(f"{sum(sizes)} bytes are over this step's limit of {most}.")
+        except BadInput as problem:
+            calls.refuse(stream, problem)
+            # A connection that is closed before everything was read may take the reply with it.
+            frames.skip(stream, sum(sizes))
+            return
+        parts = list(frames.read_parts(stream, sizes))
+        with turn:
+            calls.answer(stream, lambda: _carry_out(keyholder, head, parts, offers))
+
+
+def _most_bytes(step: object, keyholder: Keyholder) -> int:
+    scheme = keyholder.agreement.scheme
+    match step:
+        case "commit":
+            # A question, or a manifest, which is all head.
+            return max(most_question_bytes(scheme), frames.MOST_HEAD + _MOST_SMALL)
+        case "answer" | "admit":
+            blocks, shares = len(keyholder.registry.manifest.blocks), len(keyholder.agreement.sub_keys)
+            # All shares of a query's check, and every block's evaluation; or all shares of every block's check.
+            count = shares + blocks if step == "answer" else shares * blocks
+            return min(MOST_MESSAGE, _MOST_SMALL + count * most_decrypted_bytes(scheme))
+        case _:
+            return _MOST_SMALL
 
 
 def _carry_out(keyholder: Keyholder, head: dict[str, Any], parts: list[bytes], offers: bool) -> bytes:

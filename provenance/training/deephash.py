@@ -23,30 +23,27 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from safetensors.torch import save
 
 from provenance.models.autoencoder_nets import BITS, KINDS, Architecture, Autoencoder
-from provenance.training.deephash_pictures import GreyPictures, cifar, folder, photographs
+from provenance.training.deephash_pictures import (
+    CannotTrain,
+    GreyPictures,
+    Levels,
+    Rows,
+    check_pictures,
+    cifar,
+    folder,
+    photographs,
+)
 from provenance.training.pictures import Part
-
-Levels = npt.NDArray[np.uint8]
-Rows = npt.NDArray[np.int64]
 
 BATCH = 32
 LEARNING_RATE = 1e-3
 CHECKPOINT_SECONDS = 20.0
-# Fewer pictures than this teach a hash of 16 bits and more nothing but themselves.
-LEAST_PICTURES = 64
-# As grey thumbnails: nearer than that, two pictures are one picture twice (37 dB).
-_THUMBNAIL, _SAME_MSE = 16, 13.0
 _WATCHED = 256
-
-
-class CannotTrain(ValueError):
-    """These pictures cannot teach a hash; the message says why, for whoever asked."""
 
 
 @dataclass(frozen=True)
@@ -57,46 +54,6 @@ class Epoch:
     train_psnr: float
     tune_mse: float
     tune_psnr: float
-
-
-def thumbnail(square: Levels) -> npt.NDArray[np.float32]:
-    """Return uint8 ``[side, side]`` as float32 ``[256]``, by which one tells whether it :func:`repeats` another."""
-    box = square.shape[0] // _THUMBNAIL
-    return np.asarray(square.reshape(_THUMBNAIL, box, _THUMBNAIL, box).mean((1, 3), np.float32)).ravel()
-
-
-def repeats(one: npt.NDArray[np.float32], others: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
-    """Return bool ``[N]``: whether a :func:`thumbnail` is of one picture with each of ``[N, 256]``."""
-    return np.asarray(np.square(others - one).mean(1) <= _SAME_MSE)
-
-
-def distinct(levels: Levels, rows: Rows, enough: int) -> int:
-    """Count pictures that are not one picture again, up to ``enough``; of those rows of uint8 ``[N, side, side]``."""
-    kept = np.empty((enough, _THUMBNAIL**2), np.float32)
-    count = 0
-    for row in rows:
-        small = thumbnail(levels[row])
-        if not repeats(small, kept[:count]).any():
-            kept[count] = small
-            count += 1
-            if count == enough:
-                break
-    return count
-
-
-def check_pictures(levels: Levels, rows: Rows) -> None:
-    """Raise :class:`CannotTrain` where these rows teach nothing: none, too few, or the same again and again."""
-    if not len(rows):
-        raise CannotTrain("There is no picture to learn from.")
-    if len(rows) < LEAST_PICTURES:
-        raise CannotTrain(
-            f"There are {len(rows)} different pictures; a hash needs at least {LEAST_PICTURES} to learn from."
-        )
-    if (count := distinct(levels, rows, LEAST_PICTURES)) < LEAST_PICTURES:
-        raise CannotTrain(
-            f"Of {len(rows)} pictures only {count} differ from each other, the rest repeat them;"
-            f" a hash needs at least {LEAST_PICTURES} different ones to learn from."
-        )
 
 
 def precision(device: torch.device) -> torch.autocast:
@@ -114,7 +71,7 @@ class Trainer:
         checkpoint: file of the state; where it is there, the training goes on from it.
 
     Raises:
-        CannotTrain: the rows to learn from teach nothing.
+        CannotTrain: the rows, those that are only looked at included, teach nothing.
         ValueError: the checkpoint is another training's.
     """
 
@@ -130,7 +87,7 @@ class Trainer:
         device: str = "cpu",
         seed: int = 0,
     ) -> None:
-        check_pictures(levels, train)
+        check_pictures(levels, np.union1d(train, tune))
         self.levels, self.train, self.tune = levels, train, tune
         self.epochs, self.checkpoint, self.seed = epochs, checkpoint, seed
         self.device = torch.device(device)

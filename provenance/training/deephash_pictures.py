@@ -1,4 +1,5 @@
-"""Grey pictures to train deep hashes with: folders, the archives of the other recipes, CIFAR-10; read once, kept."""
+"""Grey pictures to train deep hashes with: folders, the archives of the other recipes, CIFAR-10; read once, kept; and
+whether pictures teach anything."""
 
 from __future__ import annotations
 
@@ -16,10 +17,21 @@ from provenance.hashing.autoencoders import grey
 from provenance.images.decode import DecodeError, decode
 from provenance.training.pictures import DataMissing, Part, data_folder, encoded_pictures, part_of
 
+Levels = npt.NDArray[np.uint8]
+Rows = npt.NDArray[np.int64]
+
+# Fewer pictures than this teach a hash of 16 bits and more nothing but themselves.
+LEAST_PICTURES = 64
+# As grey thumbnails: nearer than that, two pictures are one picture twice (37 dB).
+_THUMBNAIL, _SAME_MSE = 16, 13.0
 SIDE, CIFAR_SIDE = 128, 32
 PHOTOGRAPHS = ("flickr8k.tar", "caltech101.tar")
 CIFAR = "cifar10.tar.gz"
 _SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif")
+
+
+class CannotTrain(ValueError):
+    """These pictures cannot teach a hash; the message says why, for whoever asked."""
 
 
 @dataclass(frozen=True)
@@ -32,9 +44,9 @@ class GreyPictures:
     """
 
     names: list[str]
-    levels: npt.NDArray[np.uint8]
+    levels: Levels
 
-    def of(self, *parts: Part) -> npt.NDArray[np.int64]:
+    def of(self, *parts: Part) -> Rows:
         """Return the rows of the pictures that belong to one of these parts."""
         return np.flatnonzero([part_of(name.partition("/")[2]) in parts for name in self.names])
 
@@ -115,3 +127,41 @@ def _cached(stem: Path, read: Callable[[], Iterator[tuple[str, bytes]]], side: i
         names_file.write_text("\n".join(names))
     text = names_file.read_text()
     return GreyPictures(text.split("\n") if text else [], np.load(levels_file, mmap_mode="r"))
+
+
+def thumbnail(square: Levels) -> npt.NDArray[np.float32]:
+    """Return uint8 ``[side, side]`` as float32 ``[256]``, by which one tells whether it :func:`repeats` another."""
+    box = square.shape[0] // _THUMBNAIL
+    return np.asarray(square.reshape(_THUMBNAIL, box, _THUMBNAIL, box).mean((1, 3), np.float32)).ravel()
+
+
+def repeats(one: npt.NDArray[np.float32], others: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
+    """Return bool ``[N]``: whether a :func:`thumbnail` is of one picture with each of ``[N, 256]``."""
+    return np.asarray(np.square(others - one).mean(1) <= _SAME_MSE)
+
+
+def distinct(levels: Levels, rows: Rows, enough: int) -> int:
+    """Count pictures that are not one picture again, up to ``enough``; of those rows of uint8 ``[N, side, side]``."""
+    kept = np.empty((enough, _THUMBNAIL**2), np.float32)
+    count = 0
+    for row in rows:
+        small = thumbnail(levels[row])
+        if not repeats(small, kept[:count]).any():
+            kept[count] = small
+            count += 1
+            if count == enough:
+                break
+    return count
+
+
+def check_pictures(levels: Levels, rows: Rows) -> None:
+    """Raise :class:`CannotTrain` where these rows teach nothing: none, too few, or the same again and again."""
+    if not len(rows):
+        raise CannotTrain("There is no picture to learn from.")
+    if len(rows) < LEAST_PICTURES:
+        raise CannotTrain(f"There are {len(rows)} different pictures; a hash needs at least {LEAST_PICTURES}.")
+    if (count := distinct(levels, rows, LEAST_PICTURES)) < LEAST_PICTURES:
+        raise CannotTrain(
+            f"Of {len(rows)} pictures only {count} differ from each other, the rest repeat them;"
+            f" a hash needs at least {LEAST_PICTURES} different ones."
+        )

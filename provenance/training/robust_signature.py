@@ -2,9 +2,6 @@
 
     python -m provenance.training.robust_signature WORK
     python -m provenance.training.robust_signature WORK --device cuda --steps 200000 --batch 128
-    python -m provenance.training.robust_signature WORK --shipped --steps 3000 --rate 0.001
-
-The last one starts from the shipped networks instead of random ones.
 
 Each step lays the pattern of random bits over pictures, at a random place of its tile; the injector makes of it what is
 added to them, at a strength drawn from a range of PSNR; signed pictures are turned, scaled, cut, rounded to 8 bits and
@@ -36,7 +33,6 @@ from torch import Tensor
 from provenance.models.signature_nets import Injector, SignatureDetector
 from provenance.training.pictures import encoded_pictures
 from provenance.training.signature_edits import degraded, draw_geometry, warped
-from provenance.watermark.networks import networks
 from provenance.watermark.pattern import CANONICAL_SIDE, RAW_BITS, TILE, tile
 
 _ARCHIVES = ("flickr8k.tar", "caltech101.tar")
@@ -119,14 +115,11 @@ def signed_batch(
     return (pixels + gain * injector(pixels, pattern)).clamp(0, 1), pattern
 
 
-def train(work: Path, recipe: Recipe, device: torch.device, shipped: bool = False) -> None:
-    """Train, or go on training, in the folder ``work``; from the ``shipped`` networks or from random ones."""
+def train(work: Path, recipe: Recipe, device: torch.device) -> None:
+    """Train, or go on training, in the folder ``work``."""
     torch.manual_seed(recipe.seed)
     pictures = load(work)
     injector, detector = Injector().to(device), SignatureDetector().to(device)
-    if shipped:
-        for net, start in zip((injector, detector), networks(), strict=True):
-            net.load_state_dict(start.state_dict())
     parameters = [*injector.parameters(), *detector.parameters()]
     optimiser = torch.optim.AdamW(parameters, lr=recipe.rate, betas=(0.9, 0.98), weight_decay=1e-4)
     checkpoint, curve = work / "robust-signature.pt", work / "robust-signature.jsonl"
@@ -180,12 +173,10 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=Recipe.steps)
     parser.add_argument("--batch", type=int, default=Recipe.batch)
     parser.add_argument("--rate", type=float, default=Recipe.rate)
-    parser.add_argument("--shipped", action="store_true", help="start from the shipped networks, not from random ones")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     chosen = parser.parse_args()
     chosen.work.mkdir(parents=True, exist_ok=True)
-    recipe = Recipe(steps=chosen.steps, batch=chosen.batch, rate=chosen.rate)
-    train(chosen.work, recipe, torch.device(chosen.device), chosen.shipped)
+    train(chosen.work, Recipe(steps=chosen.steps, batch=chosen.batch, rate=chosen.rate), torch.device(chosen.device))
 
 
 if __name__ == "__main__":

@@ -67,7 +67,8 @@ What for: `edit-hash-64-v1`, 64 bits of which few turn when a picture is turned 
 
 Architecture: `provenance/models/edit_hash.py`: the features (1,280 numbers) that the network of `robust-hash`, which
 stays as it is, has of the picture and of its mirror image at 96 x 96, averaged; one layer of 64 numbers over them,
-{parameters:,} numbers in float16. Bit i is whether number i is above its median over the training pictures.
+{parameters:,} numbers in float16. Bit i is whether number i is above its median over the training pictures. Among
+equal codes, and where it is decided whether a picture is registered, the features themselves are compared.
 `robust-hash` must be there too; both are in the package.
 
 Data: as `robust-hash`, {pictures:,} training pictures, with {copies} edited copies of each.

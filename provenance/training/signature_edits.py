@@ -19,7 +19,7 @@ def draw_geometry(batch: int, source: int, target: int, random: Random) -> Tenso
     """Draw one similarity a picture, as ``affine_grid`` wants it: float32 ``[batch, 2, 3]``.
 
     It maps a target of ``target`` pixels a side into a source of ``source``. Half are mirrored, and every third is no
-    more than that; the others are turned by up to 30 degrees (one in five by any angle), magnified by .75 to 2, some
+    more than that; the others are turned by up to 30 degrees (one in five by any angle), magnified by .75 to 1.9, some
     with an aspect that is off by up to 6 %, and cut anywhere inside the source where they fit.
     """
     ratio = target / source
@@ -28,7 +28,7 @@ def draw_geometry(batch: int, source: int, target: int, random: Random) -> Tenso
         plain = random.random() < 0.33
         most = 30 if random.random() < 0.8 else 180
         angle = 0.0 if plain else np.deg2rad(random.uniform(-most, most))
-        scale = 1.0 if plain else float(np.exp(random.uniform(np.log(0.75), np.log(2.0))))
+        scale = 1.0 if plain else float(np.exp(random.uniform(np.log(0.75), np.log(1.9))))
         aspect = 1.0 if plain or random.random() < 0.6 else float(np.exp(random.uniform(-0.06, 0.06)))
         mirror = -1.0 if random.random() < 0.5 else 1.0
         turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import math
 from functools import cache
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 import numpy.typing as npt
-import torch
-from safetensors.torch import load_file
 
 from provenance.models import store
-from provenance.models.signature_nets import Injector, SignatureDetector, masking, most_hidden
 from provenance.watermark.pattern import CANONICAL_SIDE
+
+if TYPE_CHECKING:
+    import torch
+
+    from provenance.models.signature_nets import Injector, SignatureDetector
 
 MODEL = "signature"
 ALGORITHM = "signature-v1"
@@ -30,6 +33,10 @@ def networks() -> tuple[Injector, SignatureDetector]:
     Raises:
         provenance.models.errors.ModelMissing: their file is not here.
     """
+    from safetensors.torch import load_file
+
+    from provenance.models.signature_nets import Injector, SignatureDetector
+
     tensors = {name: tensor.float() for name, tensor in load_file(store.path(MODEL)).items()}
     nets = (Injector(), SignatureDetector())
     for prefix, net in zip(("injector.", "detector."), nets, strict=True):
@@ -48,6 +55,8 @@ def canonical_size(height: int, width: int) -> tuple[int, int]:
 
 def canonical(pixels: RGB) -> torch.Tensor:
     """Return the copy of a picture ``[H,W,3]`` that signatures are computed on, float32 ``[1,3,h,w]`` in 0..1."""
+    import torch
+
     height, width = canonical_size(*pixels.shape[:2])
     way = cv2.INTER_AREA if pixels.shape[0] > height else cv2.INTER_CUBIC
     copy = cv2.resize(pixels, (width, height), interpolation=way)
@@ -57,6 +66,8 @@ def canonical(pixels: RGB) -> torch.Tensor:
 def change_for(pixels: RGB, pattern: Map) -> Map:
     """Return what the injector adds to the luma of a picture ``[H,W,3]`` for a pattern of the canonical size: float32
     ``[H,W]`` with a mean square near 1."""
+    import torch
+
     injector, _ = networks()
     with torch.no_grad():
         change = injector(canonical(pixels), torch.from_numpy(pattern)[None, None])[0, 0].numpy()
@@ -66,17 +77,23 @@ def change_for(pixels: RGB, pattern: Map) -> Map:
 def most_change(pixels: RGB) -> Map:
     """Return the largest change of every place of a picture ``[H,W,3]`` that is not seen, float32 ``[H,W]``, in grey
     levels."""
+    from provenance.models.signature_nets import most_hidden
+
     most = 255 * most_hidden(canonical(pixels))[0, 0].numpy()
     return np.asarray(cv2.resize(most, pixels.shape[1::-1], interpolation=cv2.INTER_LINEAR), np.float32)
 
 
 def mean_masking(pixels: RGB) -> float:
     """Return how much change a picture ``[H,W,3]`` hides on average, about .11 (flat) to .7 (noise)."""
+    from provenance.models.signature_nets import masking
+
     return float(masking(canonical(pixels)).mean())
 
 
 def expected_pattern(pixels: RGB) -> npt.NDArray[np.float64]:
     """Return the detector's map of a picture ``[H,W,3]``, float64 of the canonical size."""
+    import torch
+
     _, detector = networks()
     with torch.no_grad():
         return np.asarray(detector(canonical(pixels))[0, 0].numpy(), np.float64)

@@ -121,8 +121,8 @@ class Scope(models.TextChoices):
 
     CHECK_READ = "check:read", _("Read checks and receipts")
     CHECK_WRITE = "check:write", _("Submit and cancel checks")
-    CATALOGUE_READ = "catalogue:read", _("List catalogues and items")
-    CATALOGUE_WRITE = "catalogue:write", _("Add and delete items")
+    CATALOGUE_READ = "catalogue:read", _("List catalogues and items, look pictures up by their deep hashes")
+    CATALOGUE_WRITE = "catalogue:write", _("Add and delete items, choose and train deep hashes")
     ARTWORK_READ = "artwork:read", _("Read artworks and proofs")
     ARTWORK_WRITE = "artwork:write", _("Generate, prove and delete artworks")
     SIGNATURE_READ = "signature:read", _("Read signatures, fetch signed copies")

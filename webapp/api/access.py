@@ -12,6 +12,7 @@ from webapp.accounts.models import Organisation
 from webapp.artworks.models import Artwork, Proof
 from webapp.catalogues.models import Catalogue, CatalogueImport, CatalogueItem
 from webapp.checks.models import Check
+from webapp.deephash.models import TrainedModel
 from webapp.registry.models import Work
 from webapp.signatures.models import Kind, SignatureCode
 
@@ -109,6 +110,16 @@ def proof_of(organisation: Organisation, proof_id: Id) -> Proof:
     """
     proofs = Proof.objects.select_related("job").filter(artwork__in=artworks_of(organisation))
     return _one(proofs, proof_id)
+
+
+def training_of(organisation: Organisation, training_id: Id) -> TrainedModel:
+    """Return a deep hash that is, was or was not to the end trained in the organisation, with its job.
+
+    Raises:
+        Http404: it has none of that id.
+    """
+    trainings = TrainedModel.objects.select_related("job", "catalogue").filter(organisation=organisation)
+    return _one(trainings, training_id)
 
 
 def signed_work_of(organisation: Organisation, work_id: Id) -> Work:

@@ -31,6 +31,7 @@ class CatalogueLinksSerializer(serializers.Serializer[Catalogue]):
 
     self = AddressField("api:catalogue")
     items = AddressField("api:items")
+    hash = AddressField("api:hash", help_text="Its deep hash.")
     page = AddressField("catalogues:detail", help_text="For members, on the site.")
 
 

@@ -13,6 +13,7 @@ _ITEM = "0d9c8b7a-6f5e-4d3c-8b2a-190807060504"
 _WORK = "a1b2c3d4-e5f6-4a7b-8c9d-0e1f2a3b4c5d"
 _IMPORT = "5e4d3c2b-1a09-4f8e-9d7c-6b5a49382716"
 _ARTWORK = "3c2b1a09-8f7e-4d6c-9b5a-493827160514"
+_TRAINING = "8b7a6c5d-4e3f-4b2c-9d1e-0f9a8b7c6d5e"
 _PROOF = "7a6b5c4d-3e2f-4a1b-8c0d-9e8f7a6b5c4d"
 _SHA256 = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 _PIXELS = "60303ae22b998861bce3b28f33eec1be758a213c86c93c076dbe9f558c11c752"
@@ -277,6 +278,7 @@ CATALOGUE = OpenApiExample(
         "links": {
             "self": f"{_SITE}/api/v1/catalogues/{_CATALOGUE}",
             "items": f"{_SITE}/api/v1/catalogues/{_CATALOGUE}/items",
+            "hash": f"{_SITE}/api/v1/catalogues/{_CATALOGUE}/hash",
             "page": f"{_SITE}/catalogues/{_CATALOGUE}/",
         },
     },
@@ -590,6 +592,7 @@ SIGNING_BEGUN = OpenApiExample("Begun", _signed_work(state="signing"), status_co
 _NOTHING_READ = {
     "standing": "none",
     "false_acceptance": 3.637978807091713e-12,
+    "presence": 0.1713,
     "number": None,
     "organisation": None,
     "generator": None,
@@ -603,6 +606,7 @@ READING = OpenApiExample(
     {
         **_NOTHING_READ,
         "standing": "work",
+        "presence": 0.9911,
         "number": 4711,
         "organisation": "The Archive",
         "work": {"id": _WORK, "title": "Harbour at dawn", "page": f"{_SITE}/works/{_WORK}/"},
@@ -646,3 +650,149 @@ GENERATOR_RECIPE = OpenApiExample(
     },
     status_codes=["200"],
 )
+
+
+_HASHING_STEPS = {"hashing": "Giving the pictures their codes"}
+_TRAINING_STEPS = {"reading": "Reading the pictures", "learning": "Learning", "measuring": "Measuring thresholds"}
+_TRAINED = f"con-vae-64-{_TRAINING.replace('-', '')[:12]}"
+_TRAINED_AT = f"{_SITE}/api/v1/trainings/{_TRAINING}"
+_OF_CATALOGUE = f"{_SITE}/api/v1/catalogues/{_CATALOGUE}"
+
+
+def _hashing(**more: Any) -> dict[str, Any]:
+    progress = _progress(_HASHING_STEPS, now=0, percent=50, done=600, total=1200, seconds_left=12)
+    return {"state": "running", "progress": progress, "cancel_requested": False, "error": None, **more}
+
+
+def _deep_hash(**more: Any) -> dict[str, Any]:
+    return {
+        "algorithm": "edit-hash-64-v1",
+        "pictures": 1204,
+        "coded": 600,
+        "unreadable": 0,
+        "plain": 4,
+        "hashing": _hashing(),
+        "training": None,
+        "choices": [
+            {
+                "algorithm": "edit-hash-64-v1",
+                "description": "Edit hash, 64 bits: survives rotations, crops, noise and mirroring",
+                "bits": 64,
+                "reconstructs": False,
+                "training": None,
+            },
+            {
+                "algorithm": _TRAINED,
+                "description": f"{_TRAINED}, learnt from “Press pictures”",
+                "bits": 64,
+                "reconstructs": True,
+                "training": _TRAINED_AT,
+            },
+        ],
+        "links": {
+            "self": f"{_OF_CATALOGUE}/hash",
+            "cancel": f"{_OF_CATALOGUE}/hash/cancel",
+            "look_up": f"{_OF_CATALOGUE}/hash/look-up",
+            "trainings": f"{_OF_CATALOGUE}/trainings",
+            "page": f"{_SITE}/catalogues/{_CATALOGUE}/hash/",
+        },
+        **more,
+    }
+
+
+def _training(**more: Any) -> dict[str, Any]:
+    return {
+        "id": _TRAINING,
+        "algorithm": _TRAINED,
+        "state": "queued",
+        "kind": "con-vae",
+        "bits": 64,
+        "created_at": "2026-11-23T10:00:00.000000Z",
+        "trained_at": None,
+        "pictures": 0,
+        "held_out": 0,
+        "history": [],
+        "progress": _progress(_TRAINING_STEPS, now=-1, percent=0),
+        "cancel_requested": False,
+        "error": None,
+        "links": {
+            "self": _TRAINED_AT,
+            "cancel": f"{_TRAINED_AT}/cancel",
+            "hash": f"{_OF_CATALOGUE}/hash",
+            "page": f"{_SITE}/catalogues/{_CATALOGUE}/hash/",
+        },
+        **more,
+    }
+
+
+DEEP_HASH = OpenApiExample("Deep hash", _deep_hash(), status_codes=["200"])
+DEEP_HASH_CANCELLED = OpenApiExample(
+    "Cancelled",
+    _deep_hash(
+        hashing=_hashing(
+            state="cancelled",
+            progress={**_hashing()["progress"], "steps": [{**_steps(_HASHING_STEPS, 0)[0], "state": "cancelled"}],
+                      "seconds_left": None},
+            cancel_requested=True,
+            error={"code": "cancelled", "message": "Cancelled."},
+        )
+    ),
+    status_codes=["200"],
+)  # fmt: skip
+LOOK_UP = OpenApiExample(
+    "A noisy copy",
+    {
+        "algorithm": "edit-hash-64-v1",
+        "bits": 64,
+        "code": "9f86d081884c7d65",
+        "reconstruction": None,
+        "reconstruction_psnr_db": None,
+        "near_radius": 9,
+        "near_radius_source": "measured: at most 1e-06 of 1,059,240 pairs of different pictures",
+        "measured_pairs": 1059240,
+        "expected_false_at_most": 0.00534,
+        "near": True,
+        "results": [
+            {
+                "work": {"id": _WORK, "title": "Harbour at dawn", "page": f"{_SITE}/works/{_WORK}/"},
+                "item": f"{_SITE}/api/v1/items/{_ITEM}",
+                "distance": 1,
+                "feature_distance": 0.00004,
+                "near": True,
+                "identical": False,
+                "psnr_db": 31.7,
+                "ssim": 0.912,
+            }
+        ],
+    },
+    status_codes=["200"],
+)
+TRAINING_BEGUN = OpenApiExample("Begun", _training(), status_codes=["202"])
+TRAINING_RUNNING = OpenApiExample(
+    "Under way",
+    _training(
+        state="running",
+        progress=_progress(
+            _TRAINING_STEPS, now=1, percent=41, done=540, total=1480, note="15.2 dB", seconds_left=280
+        ),
+    ),
+    status_codes=["200"],
+)
+TRAINING_DONE = OpenApiExample(
+    "Done",
+    _training(
+        state="succeeded",
+        trained_at="2026-11-23T10:09:12.300000Z",
+        pictures=1080,
+        held_out=120,
+        history=[{"train_mse": 1894.2, "train_psnr": 15.9, "tune_mse": 2011.7, "tune_psnr": 15.6}],
+        progress=_progress(_TRAINING_STEPS, now=len(_TRAINING_STEPS), percent=100),
+    ),
+    status_codes=["200"],
+)
+TRAINING_CANCELLED = OpenApiExample(
+    "Cancelled",
+    _training(state="cancelled", cancel_requested=True, error={"code": "cancelled", "message": "Cancelled."}),
+    status_codes=["200"],
+)
+TRAININGS = _page(f"/catalogues/{_CATALOGUE}/trainings", TRAINING_DONE.value)

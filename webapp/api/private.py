@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
+from django.db.models import QuerySet
 from django.http import Http404, HttpResponse
 from django.utils.translation import gettext as _
 from drf_spectacular.types import OpenApiTypes
@@ -16,7 +17,7 @@ from rest_framework.response import Response
 
 from webapp.accounts.models import Scope
 from webapp.api import examples
-from webapp.api.access import Id
+from webapp.api.access import Id, Row
 from webapp.api.base import ApiView, key_of
 from webapp.api.fields import AddressField, FailureSerializer, ProgressSerializer, StateField, address, failure_of
 from webapp.api.idempotency import idempotent
@@ -34,6 +35,13 @@ POLL_SECONDS = 2
 POLICIES = [("bit", "whether anything matches"), ("who", "which entry matches")]
 CONTENT_STATES = [("checking", "keyholders check it"), ("present", "it is what questions are about")]
 _CHUNK = 1 << 20
+# Of whatever takes a body of bytes.
+_REFUSED_BYTES = {
+    400: (ErrorCode.INVALID, ErrorCode.FILE_MISSING),
+    409: (ErrorCode.CONFLICT,),
+    413: (ErrorCode.FILE_TOO_LARGE,),
+    415: (ErrorCode.UNSUPPORTED_MEDIA_TYPE,),
+}
 
 
 class BytesParser(BaseParser):
@@ -76,35 +84,29 @@ class PrivateCatalogueSerializer(serializers.Serializer[PrivateCatalogue]):
     name = serializers.CharField(source="catalogue.name")
     holder = serializers.CharField(source="catalogue.organisation.name")
     algorithm = serializers.CharField(help_text="Of the hashes; a query's must be of the same.")
-    bits = serializers.SerializerMethodField()
+    bits = serializers.IntegerField(
+        source="agreement.scheme.code_length", read_only=True, help_text="Length of a hash."
+    )
     tau = serializers.IntegerField(help_text="Bits that a match may differ in. Nothing else is compared.")
-    policies = serializers.SerializerMethodField(help_text="`bit`: whether anything matches; `who`: which entry.")
+    policies = serializers.ListField(
+        child=serializers.ChoiceField(choices=POLICIES),
+        source="agreement.policies",
+        read_only=True,
+        help_text="`bit`: whether anything matches; `who`: which entry.",
+    )
     entries = serializers.IntegerField()
     state = serializers.SerializerMethodField(help_text="Number of the present content.")
-    agreement = serializers.SerializerMethodField(help_text="SHA-256 of the agreement, which names its keys.")
+    agreement = serializers.CharField(
+        source="agreement.digest", read_only=True, help_text="SHA-256 of the agreement, which names its keys."
+    )
     expected_false = serializers.SerializerMethodField()
     questions_left = serializers.SerializerMethodField(help_text="Your organisation's, in these 24 hours.")
     links = PrivateLinksSerializer(source="*")
 
     @extend_schema_field(OpenApiTypes.INT)
-    def get_bits(self, private: PrivateCatalogue) -> int:
-        """Return the length of a hash."""
-        return private.agreement.scheme.code_length
-
-    @extend_schema_field(serializers.ListField(child=serializers.ChoiceField(choices=POLICIES)))
-    def get_policies(self, private: PrivateCatalogue) -> list[str]:
-        """Return what may be asked."""
-        return [str(policy) for policy in private.agreement.policies]
-
-    @extend_schema_field(OpenApiTypes.INT)
     def get_state(self, private: PrivateCatalogue) -> int:
         """Return the number of the content."""
         return state_of(private)
-
-    @extend_schema_field(OpenApiTypes.STR)
-    def get_agreement(self, private: PrivateCatalogue) -> str:
-        """Return the agreement's digest."""
-        return private.agreement.digest
 
     @extend_schema_field(ExpectedSerializer)
     def get_expected_false(self, private: PrivateCatalogue) -> Any:
@@ -162,28 +164,29 @@ class BlockSerializer(serializers.Serializer[Any]):
     byte_size = serializers.IntegerField()
 
 
-def _askable(private_id: Id) -> PrivateCatalogue:
-    found = askable().filter(catalogue=private_id).first()
+def _found(rows: QuerySet[Row], **by: object) -> Row:
+    found = rows.filter(**by).first()
     if found is None:
         raise Http404
     return found
+
+
+def _askable(private_id: Id) -> PrivateCatalogue:
+    return _found(askable(), catalogue=private_id)
 
 
 def _own(request: Request, private_id: Id) -> PrivateCatalogue:
-    rows = PrivateCatalogue.objects.select_related("catalogue__organisation").filter(
-        catalogue=private_id, catalogue__organisation=key_of(request).organisation, catalogue__deleted_at=None
-    )
-    found = rows.first()
-    if found is None:
-        raise Http404
-    return found
+    rows = PrivateCatalogue.objects.select_related("catalogue__organisation")
+    own = rows.filter(catalogue__organisation=key_of(request).organisation, catalogue__deleted_at=None)
+    return _found(own, catalogue=private_id)
 
 
 def _question(request: Request, question_id: Id) -> PrivateQuestion:
-    found = relaying.question_get(question_id, key_of(request))
-    if found is None:
-        raise Http404
-    return found
+    return _found(relaying.questions_of(key_of(request)), pk=question_id)
+
+
+def _shown(request: Request, question: PrivateQuestion) -> Any:
+    return QuestionSerializer(question, context={"request": request}).data
 
 
 def _body(request: Request) -> bytes:
@@ -291,12 +294,7 @@ class PrivateBlock(ApiView):
         summary="Send a block",
         request={"application/octet-stream": OpenApiTypes.BINARY},
         answers={200: OpenApiResponse(BlockSerializer, "The block is here.", [examples.PRIVATE_BLOCK])},
-        refusals={
-            400: (ErrorCode.INVALID, ErrorCode.FILE_MISSING),
-            409: (ErrorCode.CONFLICT, ErrorCode.QUOTA_EXCEEDED),
-            413: (ErrorCode.FILE_TOO_LARGE,),
-            415: (ErrorCode.UNSUPPORTED_MEDIA_TYPE,),
-        },
+        refusals={**_REFUSED_BYTES, 409: (ErrorCode.CONFLICT, ErrorCode.QUOTA_EXCEEDED)},
     )
     def put(self, request: Request, private_id: Id, sha256: str) -> Response:
         """Send one `.block` file of a catalogue that you encrypted, under its SHA-256. Twice is fine.
@@ -320,12 +318,7 @@ class PrivateManifest(ApiView):
         summary="Send a manifest",
         request={"application/octet-stream": OpenApiTypes.BINARY},
         answers={202: OpenApiResponse(ContentSerializer, "Keyholders check it.", [examples.PRIVATE_CONTENT])},
-        refusals={
-            400: (ErrorCode.INVALID, ErrorCode.FILE_MISSING),
-            409: (ErrorCode.CONFLICT,),
-            413: (ErrorCode.FILE_TOO_LARGE, ErrorCode.QUOTA_EXCEEDED),
-            415: (ErrorCode.UNSUPPORTED_MEDIA_TYPE,),
-        },
+        refusals={**_REFUSED_BYTES, 413: (ErrorCode.FILE_TOO_LARGE, ErrorCode.QUOTA_EXCEEDED)},
     )
     @idempotent
     def put(self, request: Request, private_id: Id) -> Response:
@@ -353,13 +346,7 @@ class PrivateQuestions(ApiView):
         summary="Ask privately",
         request={"application/octet-stream": OpenApiTypes.BINARY},
         answers={202: OpenApiResponse(QuestionSerializer, "It is on its way.", [examples.PRIVATE_QUESTION])},
-        refusals={
-            400: (ErrorCode.INVALID, ErrorCode.FILE_MISSING),
-            409: (ErrorCode.CONFLICT,),
-            413: (ErrorCode.FILE_TOO_LARGE,),
-            415: (ErrorCode.UNSUPPORTED_MEDIA_TYPE,),
-            503: (ErrorCode.PRIVATE_UNAVAILABLE,),
-        },
+        refusals={**_REFUSED_BYTES, 503: (ErrorCode.PRIVATE_UNAVAILABLE,)},
         headers=("Location",),
     )
     @idempotent
@@ -372,8 +359,8 @@ class PrivateQuestions(ApiView):
         """
         private = _askable(private_id)
         question = relaying.question_send(private=private, data=_body(request), api_key=key_of(request))
-        shown = QuestionSerializer(question, context={"request": request}).data
-        return Response(shown, status=202, headers={"Location": address(request, "api:private-question", question.pk)})
+        headers = {"Location": address(request, "api:private-question", question.pk)}
+        return Response(_shown(request, question), status=202, headers=headers)
 
 
 class PrivateQuestionDetail(ApiView):
@@ -393,7 +380,7 @@ class PrivateQuestionDetail(ApiView):
         question = _question(request, question_id)
         over = question.job is not None and question.job.is_final
         headers = {} if over else {"Retry-After": str(POLL_SECONDS)}
-        return Response(QuestionSerializer(question, context={"request": request}).data, headers=headers)
+        return Response(_shown(request, question), headers=headers)
 
 
 class PrivateQuestionCancel(ApiView):
@@ -414,7 +401,7 @@ class PrivateQuestionCancel(ApiView):
         question = _question(request, question_id)
         assert question.job is not None
         question.job = job_cancel(job=question.job)
-        return Response(QuestionSerializer(question, context={"request": request}).data)
+        return Response(_shown(request, question))
 
 
 class PrivateAnswer(ApiView):

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from django.conf import settings
 from django.http import Http404, HttpResponse
-from django.utils.translation import gettext as _
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiResponse, extend_schema_field
 from rest_framework import serializers
@@ -14,29 +12,27 @@ from rest_framework.parsers import MultiPartParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from provenance.images.decode import DecodeError, Limits, decode
 from provenance.matching.bearing import SIGNED_HASH, bearing, hasher_of
 from provenance.models.errors import ModelError
+from provenance.watermark.presence import LIKELY
 from webapp import files
 from webapp.accounts.models import Scope
-from webapp.api import examples, throttling
+from webapp.api import examples, pictures, throttling
 from webapp.api.access import Id, signed_work_of
 from webapp.api.base import ApiView, key_of
 from webapp.api.fields import AddressField, FailureSerializer, address, failure_of
 from webapp.api.idempotency import idempotent
 from webapp.api.schema import describe
-from webapp.errors import ErrorCode, ProductError
+from webapp.errors import ErrorCode
 from webapp.files import Area
 from webapp.registry.models import Work
 from webapp.signatures.keys import false_acceptance
 from webapp.signatures.models import Kind, SignatureCode
-from webapp.signatures.selectors import Pointer, code_of, pointer_of, work_code
+from webapp.signatures.selectors import Looked, code_of, look, work_code
 from webapp.signatures.services import code_revoke, signing_begin
 from webapp.signatures.signing import has_copy, signed_key, unavailable
 
 POLL_SECONDS = 1
-# It is decoded while its sender waits.
-_MOST_PIXELS = 16_000_000
 SIGNING_STATES = [
     ("signing", "The copy is being made."),
     ("ready", "The copy can be fetched."),
@@ -45,6 +41,7 @@ SIGNING_STATES = [
 ]
 STANDINGS = [
     ("none", "No signature of this site was found."),
+    ("traces", "Probably signed, but nothing can be read: edits damaged it, or it is not this site's."),
     ("work", "It points to a registered work."),
     ("generator", "It is a generator's: by its maker's word, AI made the picture."),
     ("revoked", "It was revoked and points to nothing."),
@@ -156,12 +153,6 @@ class WorkSignaturePicture(ApiView):
         return HttpResponse(data, content_type="image/png")
 
 
-class PictureToReadSerializer(serializers.Serializer[Any]):
-    """A picture that may have a signature."""
-
-    file = serializers.FileField(allow_empty_file=True, help_text="One picture, at most 16 million pixels.")
-
-
 class PointedWorkSerializer(serializers.Serializer[Any]):
     """The record that a signature points to."""
 
@@ -198,6 +189,9 @@ class ReadingSerializer(serializers.Serializer[Any]):
 
     standing = serializers.ChoiceField(choices=STANDINGS)
     false_acceptance = serializers.FloatField(help_text="Chance of reading one where there is none.")
+    presence = serializers.FloatField(
+        min_value=0, max_value=1, help_text="Probability that it was signed at all, here or elsewhere; calibrated."
+    )
     number = serializers.IntegerField(allow_null=True)
     organisation = serializers.CharField(allow_null=True, help_text="To which the number was given.")
     generator = serializers.CharField(allow_null=True)
@@ -216,14 +210,9 @@ class ReadSignature(ApiView):
     @describe(
         name="signature_read",
         summary="Read a picture's signature",
-        request={"multipart/form-data": PictureToReadSerializer},
+        request={"multipart/form-data": pictures.PictureSerializer},
         answers={200: OpenApiResponse(ReadingSerializer, "What it says.", [examples.READING, examples.NO_READING])},
-        refusals={
-            400: (ErrorCode.FILE_EMPTY, ErrorCode.INVALID),
-            413: (ErrorCode.FILE_TOO_LARGE,),
-            415: (ErrorCode.PICTURE_UNREADABLE, ErrorCode.UNSUPPORTED_MEDIA_TYPE),
-            503: (ErrorCode.SIGNATURES_UNAVAILABLE,),
-        },
+        refusals={**pictures.REFUSALS, 503: (ErrorCode.SIGNATURES_UNAVAILABLE,)},
     )
     @idempotent
     def post(self, request: Request) -> Response:
@@ -232,30 +221,21 @@ class ReadSignature(ApiView):
 
         A check does more: it lays the picture over the record's. That a picture has no signature says nothing.
         """
-        asked = PictureToReadSerializer(data=request.data)
-        asked.is_valid(raise_exception=True)
-        upload = asked.validated_data["file"]
-        if not upload.size:
-            raise ProductError(ErrorCode.FILE_EMPTY, _("The file has no bytes. Send a picture."))
-        if upload.size > settings.UPLOAD_MAX_BYTES:
-            raise ProductError(ErrorCode.FILE_TOO_LARGE, _("The file is too large. Make it smaller."), status=413)
+        upload = pictures.picture_sent(request)
         self.use_allowance(throttling.count_check(key_of(request)))
+        pixels = pictures.opened(upload)
         try:
-            limits = Limits(max_bytes=settings.UPLOAD_MAX_BYTES, max_pixels=_MOST_PIXELS)
-            pixels = decode(upload.read(), limits).pixels
-            pointer = pointer_of(pixels)
-            return Response(ReadingSerializer(_reading(request, pixels, pointer)).data)
-        except DecodeError as error:
-            raise ProductError(ErrorCode.PICTURE_UNREADABLE, error.message, status=415) from error
+            return Response(ReadingSerializer(_reading(request, pixels, look(pixels))).data)
         except ModelError as error:
             raise unavailable() from error
 
 
-def _reading(request: Request, pixels: Any, pointer: Pointer | None) -> dict[str, Any]:
+def _reading(request: Request, pixels: Any, looked: Looked) -> dict[str, Any]:
+    pointer = looked.pointer
     answer: dict[str, Any] = dict.fromkeys(("number", "organisation", "generator", "work", "placement", "distance"))
-    answer |= {"standing": "none", "false_acceptance": false_acceptance()}
+    answer |= {"standing": "none", "false_acceptance": false_acceptance(), "presence": round(looked.presence, 4)}
     if pointer is None:
-        return answer
+        return {**answer, "standing": "traces"} if looked.presence >= LIKELY else answer
     code, work = pointer.code, pointer.code.work
     answer |= {
         "number": code.number,

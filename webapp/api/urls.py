@@ -19,6 +19,14 @@ from webapp.api.artworks import (
 from webapp.api.catalogues import CatalogueDetail, Catalogues, ItemDetail, Items
 from webapp.api.checks import CheckCancel, CheckDetail, CheckReceipt, Checks
 from webapp.api.generators import GeneratorDetail, GeneratorRecipe, GeneratorRestore, Generators
+from webapp.api.hashes import (
+    DeepHash,
+    DeepHashCancel,
+    DeepHashLookUp,
+    TrainingCancel,
+    TrainingDetail,
+    Trainings,
+)
 from webapp.api.imports import ImportDetail, ImportRows
 from webapp.api.me import Me
 from webapp.api.private import (
@@ -65,6 +73,12 @@ v1 = [
     path("catalogues", Catalogues.as_view(), name="catalogues"),
     path("catalogues/<id:catalogue_id>", CatalogueDetail.as_view(), name="catalogue"),
     path("catalogues/<id:catalogue_id>/items", Items.as_view(), name="items"),
+    path("catalogues/<id:catalogue_id>/hash", DeepHash.as_view(), name="hash"),
+    path("catalogues/<id:catalogue_id>/hash/cancel", DeepHashCancel.as_view(), name="hash-cancel"),
+    path("catalogues/<id:catalogue_id>/hash/look-up", DeepHashLookUp.as_view(), name="hash-look-up"),
+    path("catalogues/<id:catalogue_id>/trainings", Trainings.as_view(), name="trainings"),
+    path("trainings/<id:training_id>", TrainingDetail.as_view(), name="training"),
+    path("trainings/<id:training_id>/cancel", TrainingCancel.as_view(), name="training-cancel"),
     path("items/<id:item_id>", ItemDetail.as_view(), name="item"),
     path("imports/<id:import_id>", ImportDetail.as_view(), name="import"),
     path("imports/<id:import_id>/rows", ImportRows.as_view(), name="import-rows"),

@@ -17,6 +17,7 @@ from provenance.matching.bearing import SIGNED_HASH, Bearing, bearing
 from provenance.matching.verify import PairKind
 from provenance.models.errors import ModelError
 from provenance.watermark.networks import ALGORITHM
+from provenance.watermark.presence import LIKELY
 from webapp.checks.context import Context, EvidenceDraft
 from webapp.checks.figures import work_figures, work_named
 from webapp.checks.models import EvidenceKind, Outcome
@@ -24,7 +25,7 @@ from webapp.jobs.processors import take_share_of_processors
 from webapp.registry.models import Work
 from webapp.signatures.keys import false_acceptance
 from webapp.signatures.models import Kind, SignatureCode
-from webapp.signatures.selectors import Pointer, pointer_of, work_code
+from webapp.signatures.selectors import Pointer, look, work_code
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +39,7 @@ class Standing(StrEnum):
     GENERATOR = "generator"
     REVOKED = "revoked"
     DELETED = "deleted"
+    TRACES = "traces"
     NONE = "none"
     NOT_LOOKED = "not_looked"
     NOT_AT_HAND = "not_at_hand"
@@ -56,21 +58,26 @@ class ReadSignature:
             return [_draft(Standing.NOT_LOOKED, sentence)]
         take_share_of_processors()
         try:
-            context.pointer = pointer_of(context.picture.pixels)
+            looked = look(context.picture.pixels)
         except ModelError as problem:
             # What it says names files of this machine, and evidence may be public.
             log.warning("no signatures can be read: %s", problem)
             sentence = _("Signatures cannot be read now. Whoever runs this site finds why in its log.")
             return [_draft(Standing.NOT_AT_HAND, sentence)]
         context.algorithms["signature"] = ALGORITHM
+        context.pointer = looked.pointer
         if context.pointer is None:
-            return [
-                _draft(
-                    Standing.NONE,
-                    _("No signature of this registry was found. There may be none, or one that edits have destroyed."),
-                    {"false_acceptance": false_acceptance()},
+            traces = looked.presence >= LIKELY
+            sentence = (
+                _(
+                    "It was probably signed, but no signature of this registry can be read: edits have damaged it, or "
+                    "it is another registry's."
                 )
-            ]
+                if traces
+                else _("No signature of this registry was found. There may be none, or one that edits have destroyed.")
+            )
+            data = {"false_acceptance": false_acceptance(), "presence": round(looked.presence, 4)}
+            return [_draft(Standing.TRACES if traces else Standing.NONE, sentence, data)]
         code = context.pointer.code
         if code.revoked_at is None and code.work is not None and code.work.deleted_at is None:
             context.named.append(code.work.pk)

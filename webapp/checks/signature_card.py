@@ -18,6 +18,7 @@ def words_of(data: dict[str, Any]) -> str:
         Standing.GENERATOR: _("A generator's"),
         Standing.REVOKED: _("Revoked"),
         Standing.DELETED: _("Of a deleted record"),
+        Standing.TRACES: _("Traces, not readable"),
         Standing.NONE: _("None found"),
     }.get(Standing(data["standing"]), _("Not looked for"))
 
@@ -33,6 +34,8 @@ def facts_of(data: dict[str, Any]) -> list[tuple[str, str]]:
             (_("Number"), str(data["number"])),
             (_("Since it was signed"), _changes(data["placement"])),
         ]
+    if "presence" in data:
+        facts.append((_("Chance that it was signed at all"), f"{100 * data['presence']:.0f} %"))
     if "bearing" in data:
         facts.append((_("Distance to the record's picture"), _distance(data["bearing"])))
     if "false_acceptance" in data:

@@ -8,6 +8,7 @@ from typing import Any
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
+from provenance.hashing.deephash import too_plain
 from provenance.hashing.dihedral import TRANSFORMS
 from provenance.models.errors import ModelError
 from webapp.checks.candidates import near_unverified, rank
@@ -32,7 +33,7 @@ class SearchDeepHashes:
 
     def examine(self, context: Context) -> list[EvidenceDraft]:
         """See :class:`webapp.checks.context.Examiner`."""
-        choices = _asked(context.check)
+        choices = [] if too_plain(context.picture.pixels) else _asked(context.check)
         near = {suspect.work_id: dict(suspect.near) for suspect in context.suspects}
         asked: list[tuple[Chosen, list[FoundWork]]] = []
         for number, choice in enumerate(choices):

@@ -9,13 +9,7 @@ from django.utils.translation import gettext_lazy as _
 
 from webapp.catalogues.models import Catalogue
 from webapp.deephash.models import Bits, Kind
-from webapp.deephash.services import models_of
-
-SHIPPED = (
-    ("edit-hash-64-v1", _("Edit hash, 64 bits: survives rotations, crops, noise and mirroring")),
-    ("con-vae-64-v1", _("Con-VAE, 64 bits: the published method, with reconstruction")),
-    ("con-vae-128-v1", _("Con-VAE, 128 bits: the published method, with reconstruction")),
-)
+from webapp.deephash.services import choices_of
 
 
 class ChoiceForm(forms.Form):
@@ -25,12 +19,8 @@ class ChoiceForm(forms.Form):
 
     def __init__(self, data: Any = None, *, catalogue: Catalogue, **kwargs: Any) -> None:
         super().__init__(data, **kwargs)
-        words = _("%(name)s, learnt from “%(catalogue)s”")
-        trained = [
-            (one.algorithm, words % {"name": one.algorithm, "catalogue": one.catalogue or _("a deleted catalogue")})
-            for one in models_of(catalogue)
-        ]
-        self.fields["algorithm"].choices = [("", _("None")), *SHIPPED, *trained]  # type: ignore[attr-defined]
+        choices = [(one.algorithm, one.description) for one in choices_of(catalogue)]
+        self.fields["algorithm"].choices = [("", _("None")), *choices]  # type: ignore[attr-defined]
 
 
 class TrainingForm(forms.Form):

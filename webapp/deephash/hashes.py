@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
+
+from django.utils.translation import gettext as _
 
 from provenance.hashing.autoencoders import AutoencoderHash
 from provenance.hashing.deephash import DEEP_HASHES, DeepHash
 from provenance.matching.policy import Policy, deep_policy, derived
+from provenance.models.errors import ModelError
 from webapp.deephash.models import CatalogueHash, TrainedModel
 from webapp.deephash.storage import Part, path_of
+from webapp.errors import ErrorCode, ProductError
+
+log = logging.getLogger(__name__)
 
 # A check asks so many at most, and a process holds as many; 10 MB each.
 MOST_ASKED = 8
@@ -45,10 +54,30 @@ def shipped_hash(algorithm: str) -> Chosen:
 
 
 def trained_hash(model: TrainedModel) -> Chosen:
-    """Return a hash that was trained here; its thresholds say that they were measured on what it learnt from."""
+    """Return a hash that was trained here; its thresholds say whether they were measured on what it learnt from."""
     policy = derived(model.algorithm, model.bits, variants=1, curve=tuple(model.curve))
-    policy = replace(policy, source=f"{policy.source}, which it learnt from")
+    seen = ", one of which it did not learn from" if model.held_out else ", which it learnt from"
+    policy = replace(policy, source=policy.source + seen)
     return Chosen(_loaded(model.pk.hex, model.algorithm, model.bits), policy)
+
+
+@contextmanager
+def hash_errors(choice: CatalogueHash) -> Iterator[None]:
+    """Within it, a model that is not here or damaged is a refusal that says so.
+
+    Raises:
+        ProductError: it is.
+    """
+    try:
+        yield
+    except (ModelError, KeyError, OSError, ValueError) as error:
+        log.exception("a deep hash could not be used: %s", choice.algorithm)
+        raise ProductError(
+            ErrorCode.GENERATOR_UNAVAILABLE,
+            _("The model of the hash %(name)s is not here or damaged. Train or choose another.")
+            % {"name": choice.algorithm},
+            status=503,
+        ) from error
 
 
 @lru_cache(maxsize=MOST_ASKED)

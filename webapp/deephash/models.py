@@ -34,7 +34,8 @@ class TrainedModel(models.Model):
     One whose catalogue is purged stays for as long as another catalogue uses it.
 
     Its weights lie in the area ``deephash`` (:mod:`webapp.deephash.storage`). ``curve`` counts pairs of different
-    pictures of the catalogue by the bits in which they differ: thresholds and error rates come from it.
+    pictures of the catalogue, one that was held out and one that was learnt from, by the bits in which they differ:
+    thresholds and error rates come from it.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -50,6 +51,9 @@ class TrainedModel(models.Model):
     bits = models.PositiveSmallIntegerField(_("length"), choices=Bits.choices, default=Bits.SHORT)
     read_to = models.UUIDField(null=True, blank=True, help_text="Id of the last work that was read to learn from.")
     pictures = models.PositiveIntegerField(default=0, help_text="From which it learnt.")
+    held_out = models.PositiveIntegerField(
+        default=0, help_text="Pictures from which it did not learn, by which it was judged; 0: by those it learnt from."
+    )
     history = models.JSONField(default=list, blank=True, help_text="Error and PSNR by epoch.")
     curve = models.JSONField(default=list, blank=True, help_text="Pairs of different pictures at each distance.")
     created_at = models.DateTimeField(default=timezone.now, editable=False)
@@ -81,6 +85,7 @@ class CatalogueHash(models.Model):
     )
     job = models.ForeignKey("jobs.Job", on_delete=models.SET_NULL, null=True, blank=True, related_name="+")
     unreadable = models.JSONField(default=list, blank=True, help_text="Ids of works whose file could not be read.")
+    plain = models.JSONField(default=list, blank=True, help_text="Ids of works that are too plain for a code.")
     chosen_at = models.DateTimeField(default=timezone.now)
 
     def __str__(self) -> str:

@@ -6,9 +6,11 @@ import uuid
 from dataclasses import dataclass
 
 from django.db import connection
+from django.db.models import QuerySet
 from pgvector import HalfVector
 
 from provenance.hashing.autoencoders import Features, Packed
+from webapp.deephash.models import CatalogueHash, DeepCode
 
 _COLUMNS = {64: "code64", 128: "code128"}
 
@@ -25,6 +27,13 @@ class FoundWork:
     work_id: uuid.UUID
     distance: int
     dissimilarity: float
+
+
+def codes_of(choice: CatalogueHash) -> QuerySet[DeepCode]:
+    """Return the codes of a catalogue's live works."""
+    return DeepCode.objects.filter(
+        algorithm=choice.algorithm, work__catalogue_item__catalogue=choice.catalogue_id, work__deleted_at=None
+    )
 
 
 def bits_of(code: Packed) -> str:
@@ -44,7 +53,7 @@ def works_nearest(
     """Return the live works nearest to a query, nearest first: exact, one scan of the codes of the algorithm.
 
     Args:
-        code: uint8 ``[bits / 8]``; ``feature``: float ``[bits]``.
+        code: uint8 ``[bits / 8]``; ``feature``: float, as the codes of the algorithm were stored with.
         catalogue: only what is in it. Otherwise in every catalogue that uses this hash.
         radius: only codes that differ in so many bits or fewer.
 
@@ -69,6 +78,6 @@ def works_nearest(
             " JOIN catalogues_catalogueitem i ON i.work_id = w.id"
             " JOIN deephash_cataloguehash h ON h.catalogue_id = i.catalogue_id"
             f" WHERE {' AND '.join(conditions)} ORDER BY distance, dissimilarity, d.work_id LIMIT %s",
-            [bits_of(code), HalfVector(feature).to_text(), length, *values, limit],
+            [bits_of(code), HalfVector(feature).to_text(), len(feature), *values, limit],
         )
         return [FoundWork(work_id, distance, float(value)) for work_id, distance, value in cursor.fetchall()]

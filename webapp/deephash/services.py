@@ -7,15 +7,13 @@ there.
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 import os
 import time
 import uuid
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import timedelta
 from functools import partial
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -28,26 +26,33 @@ from django.utils.translation import gettext_lazy
 from pgvector import HalfVector
 
 from provenance.hashing.autoencoders import Features, Packed, grey
+from provenance.hashing.deephash import DEEP_HASHES, too_plain
 from provenance.images.decode import DecodeError, Limits, decode, memory_limit
+from provenance.training.deephash_pictures import LEAST_PICTURES, SIDE, CannotTrain, Rows, repeats, thumbnail
 from webapp import files
-from webapp.accounts.models import Organisation, User
+from webapp.accounts.models import ApiKey, Organisation, User
 from webapp.accounts.services import audit
 from webapp.catalogues.models import Catalogue
-from webapp.deephash.hashes import chosen_hash, shipped_hash
+from webapp.deephash.hashes import chosen_hash, hash_errors
 from webapp.deephash.models import CatalogueHash, DeepCode, TrainedModel
 from webapp.deephash.search import bits_of
 from webapp.deephash.storage import Part, delete_files, delete_working_files, path_of
 from webapp.errors import ErrorCode, ProductError
 from webapp.files import Area
-from webapp.jobs.models import FINAL_STATES, Job
+from webapp.jobs.models import FINAL_STATES, Job, JobState
 from webapp.jobs.processors import take_share_of_processors
-from webapp.jobs.services import Progress, hold_claim, job_create
+from webapp.jobs.services import Progress, hold_claim, job_cancel, job_create
 from webapp.registry.models import Work
 
 log = logging.getLogger(__name__)
 
 RGB = npt.NDArray[np.uint8]
 
+SHIPPED = {
+    "edit-hash-64-v1": gettext_lazy("Edit hash, 64 bits: survives rotations, crops, noise and mirroring"),
+    "con-vae-64-v1": gettext_lazy("Con-VAE, 64 bits: the published method, with reconstruction"),
+    "con-vae-128-v1": gettext_lazy("Con-VAE, 128 bits: the published method, with reconstruction"),
+}
 TRAINING, HASHING = "deephash_train", "deephash_hash"
 SLICE_SECONDS = 20.0
 BATCH = 32
@@ -58,9 +63,14 @@ SCALE = 0.375
 MOST_LEARNT = 48_000
 # Of an organisation, those in training with them.
 MOST_MODELS = 10
-# Of pairs of different pictures, from which thresholds are read.
-_MOST_COMPARED = 1500
+# One picture of so many is not learnt from.
+HELD_OUT = 10
+# Pictures that are held out and pictures that are learnt from, of whose pairs thresholds are read.
+_MOST_ASKED, _MOST_COMPARED = 750, 1500
 AGAIN_AFTER = timedelta(hours=1)
+# Of one core, about: a picture to open, a step of each kind, a picture to measure thresholds by.
+_READING_SECONDS, _MEASURING_SECONDS = 0.03, 0.005
+_STEP_SECONDS = {"ae": 0.13, "res-ae": 0.1, "con-vae": 0.17, "vte": 0.36}
 
 
 def works_of(catalogue: Catalogue) -> QuerySet[Work]:
@@ -71,34 +81,63 @@ def works_of(catalogue: Catalogue) -> QuerySet[Work]:
 # --- Choosing ---
 
 
+@dataclass(frozen=True)
+class HashChoice:
+    """A deep hash that a catalogue may use; ``model`` is None of a shipped one."""
+
+    algorithm: str
+    description: str
+    bits: int
+    reconstructs: bool
+    model: TrainedModel | None = None
+
+
+def choices_of(catalogue: Catalogue) -> list[HashChoice]:
+    """Return the shipped hashes, and those that were trained in the catalogue's organisation, newest first."""
+    words = _("%(name)s, learnt from “%(catalogue)s”")
+    return [
+        *(HashChoice(name, str(SHIPPED[name]), each.length, each.reconstructs) for name, each in DEEP_HASHES.items()),
+        *(
+            HashChoice(
+                one.algorithm,
+                words % {"name": one.algorithm, "catalogue": one.catalogue or _("a deleted catalogue")},
+                one.bits,
+                True,
+                one,
+            )
+            for one in models_of(catalogue)
+        ),
+    ]
+
+
 @transaction.atomic
-def hash_choose(*, catalogue: Catalogue, algorithm: str, actor: User) -> None:
+def hash_choose(
+    *, catalogue: Catalogue, algorithm: str, actor: User | None, api_key: ApiKey | None = None
+) -> None:
     """Let a catalogue use a deep hash, or none; its pictures get their codes by a job.
 
     Args:
-        algorithm: of a shipped hash or of one that was trained in this organisation; empty for none.
+        algorithm: of a shipped hash or of one that was trained in this organisation; empty for none. The one it uses
+            already: the giving of codes goes on, where it was cancelled or failed.
 
     Raises:
         ProductError: there is no such hash.
     """
     _lock(catalogue.organisation_id)
-    model = None
-    if algorithm:
-        model = next((one for one in models_of(catalogue) if one.algorithm == algorithm), None)
-        if model is None:
-            try:
-                shipped_hash(algorithm)
-            except KeyError:
-                raise ProductError(ErrorCode.INVALID, _("There is no such hash. Choose one of the list.")) from None
-    _record_choice(catalogue, algorithm, actor)
-    _set_choice(catalogue, algorithm, model)
+    chosen = next((one for one in choices_of(catalogue) if one.algorithm == algorithm), None)
+    if algorithm and chosen is None:
+        message = _("There is no such hash. Choose one of the list.")
+        raise ProductError(ErrorCode.INVALID, message, fields={"algorithm": [message]})
+    _record_choice(catalogue, algorithm, actor, api_key)
+    _set_choice(catalogue, algorithm, chosen.model if chosen else None)
 
 
-def _record_choice(catalogue: Catalogue, algorithm: str, actor: User) -> None:
+def _record_choice(catalogue: Catalogue, algorithm: str, actor: User | None, api_key: ApiKey | None) -> None:
     audit(
         verb="catalogue.hash_chosen",
         obj=catalogue,
         actor=actor,
+        api_key=api_key,
         organisation=catalogue.organisation,
         data={"algorithm": algorithm},
     )
@@ -122,8 +161,10 @@ def _set_choice(catalogue: Catalogue, algorithm: str, model: TrainedModel | None
         DeepCode.objects.filter(work__catalogue_item__catalogue=catalogue, algorithm=before.algorithm).delete()
         before.delete()
         before = None
-    if algorithm and before is None:
-        choice = CatalogueHash.objects.create(catalogue=catalogue, algorithm=algorithm, trained_model=model)
+    if algorithm:
+        choice = before or CatalogueHash.objects.create(
+            catalogue=catalogue, algorithm=algorithm, trained_model=model
+        )
         _begin_hashing(choice)
 
 
@@ -131,13 +172,19 @@ def _set_choice(catalogue: Catalogue, algorithm: str, model: TrainedModel | None
 
 
 @transaction.atomic
-def model_delete(*, model: TrainedModel, actor: User) -> None:
-    """Delete a trained model; the catalogues that use it have no deep hash afterwards."""
+def model_delete(*, model: TrainedModel, actor: User | None, api_key: ApiKey | None = None) -> None:
+    """Delete a trained model; the catalogues that use it have no deep hash afterwards.
+
+    Raises:
+        ProductError: it is being trained.
+    """
     _lock(model.organisation_id)
+    if not Job.objects.filter(pk=model.job_id, state__in=FINAL_STATES).exists():
+        raise ProductError(ErrorCode.CONFLICT, _("This hash is being trained. Cancel the training first."), status=409)
     for use in model.uses.select_related("catalogue"):
-        _record_choice(use.catalogue, "", actor)
+        _record_choice(use.catalogue, "", actor, api_key)
         _set_choice(use.catalogue, "", None)
-    _delete(model, actor)
+    _delete(model, actor, api_key)
 
 
 def models_forget() -> int:
@@ -147,16 +194,17 @@ def models_forget() -> int:
         with transaction.atomic():
             _lock(model.organisation_id)
             if not model.uses.exists():
-                _delete(model, None)
+                _delete(model, None, None)
                 forgotten += 1
     return forgotten
 
 
-def _delete(model: TrainedModel, actor: User | None) -> None:
+def _delete(model: TrainedModel, actor: User | None, api_key: ApiKey | None) -> None:
     audit(
         verb="catalogue.hash_deleted",
         obj=model,
         actor=actor,
+        api_key=api_key,
         organisation=model.organisation,
         data={"algorithm": model.algorithm},
     )
@@ -170,15 +218,28 @@ def _delete(model: TrainedModel, actor: User | None) -> None:
 
 
 def works_without_code(choice: CatalogueHash) -> QuerySet[Work]:
-    """Return the catalogue's works that have no code of its hash yet, those that cannot be read left out."""
+    """Return the catalogue's works that have no code of its hash yet, those that get none left out."""
     coded = DeepCode.objects.filter(algorithm=choice.algorithm).values("work")
-    return works_of(choice.catalogue).exclude(pk__in=coded).exclude(pk__in=choice.unreadable)
+    return works_of(choice.catalogue).exclude(pk__in=coded).exclude(pk__in=[*choice.unreadable, *choice.plain])
+
+
+def hashing_halted(choice: CatalogueHash) -> Job | None:
+    """Return the job that was cancelled or failed before all pictures had their codes; None where no picture waits."""
+    job = choice.job
+    halted = job is not None and job.state in (JobState.CANCELLED, JobState.FAILED)
+    return job if halted and works_without_code(choice).exists() else None
 
 
 def hashing_begin_owed() -> int:
-    """Begin a job for each catalogue with pictures that have no code yet; return how many. Called every minute."""
+    """Begin a job for each catalogue with pictures that have no code yet; return how many. Called every minute.
+
+    What was cancelled waits to be chosen again. What stopped a job that failed may be mended later, and one that
+    succeeded met all that was there then.
+    """
     begun = 0
-    for choice in CatalogueHash.objects.filter(catalogue__deleted_at=None).select_related("catalogue", "job"):
+    waits = Q(job__state=JobState.CANCELLED)
+    waits |= Q(job__state=JobState.FAILED, job__updated_at__gt=timezone.now() - AGAIN_AFTER)
+    for choice in CatalogueHash.objects.filter(catalogue__deleted_at=None).exclude(waits).select_related("catalogue"):
         if works_without_code(choice).exists():
             with transaction.atomic():
                 held = CatalogueHash.objects.select_for_update().filter(pk=choice.pk).first()
@@ -187,12 +248,8 @@ def hashing_begin_owed() -> int:
 
 
 def _begin_hashing(choice: CatalogueHash) -> bool:
-    job = choice.job
-    if job is not None:
-        # What stopped one that failed may be mended later; one that succeeded met all that was there then.
-        lately = bool(job.error_code) and job.updated_at > timezone.now() - AGAIN_AFTER
-        if job.state not in FINAL_STATES or lately:
-            return False
+    if choice.job is not None and not choice.job.is_final:
+        return False
     choice.job = job_create(
         kind=HASHING,
         steps=[("hashing", gettext_lazy("Giving the pictures their codes"))],
@@ -203,6 +260,18 @@ def _begin_hashing(choice: CatalogueHash) -> bool:
     return True
 
 
+def hashing_cancel(*, catalogue: Catalogue) -> None:
+    """Stop giving a catalogue's pictures their codes.
+
+    Raises:
+        ProductError: that is not under way.
+    """
+    job = Job.objects.filter(pk__in=CatalogueHash.objects.filter(catalogue=catalogue).values("job")).first()
+    if job is None:
+        raise ProductError(ErrorCode.CONFLICT, _("No pictures are being given codes here."), status=409)
+    job_cancel(job=job)
+
+
 def hashing_run(*, choice_id: int, job: Job, progress: Progress) -> bool:
     """Give the next pictures their codes; return whether none is left.
 
@@ -210,23 +279,13 @@ def hashing_run(*, choice_id: int, job: Job, progress: Progress) -> bool:
         ProductError: the hash cannot be used.
         JobCancelled, ClaimLost: as :class:`webapp.jobs.services.Progress` does.
     """
-    from provenance.models.errors import ModelError
-
     choice = CatalogueHash.objects.select_related("catalogue", "trained_model").filter(pk=choice_id).first()
     if choice is None or choice.catalogue.deleted_at:
         return True
     take_share_of_processors()
-    try:
+    with hash_errors(choice):
         hasher = chosen_hash(choice).hasher
         hasher.load()
-    except (ModelError, KeyError, OSError, ValueError) as error:
-        log.exception("a deep hash could not be loaded")
-        raise ProductError(
-            ErrorCode.GENERATOR_UNAVAILABLE,
-            _("The model of the hash %(name)s is not here or damaged. Train or choose another.")
-            % {"name": choice.algorithm},
-            status=503,
-        ) from error
     total = works_of(choice.catalogue).count()
     began = time.monotonic()
     while True:
@@ -235,12 +294,14 @@ def hashing_run(*, choice_id: int, job: Job, progress: Progress) -> bool:
         works = list(owed.order_by("pk")[:BATCH])
         if not works:
             return True
-        rows, lost = [], []
+        rows, lost, plain = [], [], []
         for work in works:
             # One at a time: decoded pictures may be large.
             pixels = pixels_of(work)
             if pixels is None:
                 lost.append(str(work.pk))
+            elif too_plain(pixels):
+                plain.append(str(work.pk))
             else:
                 (code,), (feature,) = hasher.encode([pixels])
                 rows.append(code_row(work, choice.algorithm, code, feature))
@@ -253,9 +314,9 @@ def hashing_run(*, choice_id: int, job: Job, progress: Progress) -> bool:
                 return True
             there = set(Work.objects.filter(pk__in=[row.work_id for row in rows]).values_list("pk", flat=True))
             DeepCode.objects.bulk_create((row for row in rows if row.work_id in there), ignore_conflicts=True)
-            if lost:
-                choice.unreadable = [*choice.unreadable, *lost]
-                choice.save(update_fields=("unreadable",))
+            if lost or plain:
+                choice.unreadable, choice.plain = [*choice.unreadable, *lost], [*choice.plain, *plain]
+                choice.save(update_fields=("unreadable", "plain"))
         if time.monotonic() - began > SLICE_SECONDS:
             return False
 
@@ -272,7 +333,7 @@ def pixels_of(work: Work) -> RGB | None:
 
 
 def code_row(work: Work, algorithm: str, code: Packed, feature: Features) -> DeepCode:
-    """Return the row of a picture's code, uint8 ``[bits / 8]``, and feature vector, float ``[bits]``."""
+    """Return the row of a picture's code, uint8 ``[bits / 8]``, and feature vector."""
     column = f"code{8 * len(code)}"
     return DeepCode(work=work, algorithm=algorithm, feature=HalfVector(feature), **{column: bits_of(code)})
 
@@ -280,20 +341,20 @@ def code_row(work: Work, algorithm: str, code: Packed, feature: Features) -> Dee
 # --- Training ---
 
 
-def training_begin(*, catalogue: Catalogue, kind: str, bits: int, actor: User) -> TrainedModel:
+def training_begin(
+    *, catalogue: Catalogue, kind: str, bits: int, actor: User | None, api_key: ApiKey | None = None
+) -> TrainedModel:
     """Train a hash on a catalogue's pictures; when it is done, the catalogue uses it.
 
     Raises:
         ProductError: it has too few pictures, one is being trained on it, or its organisation has models enough.
         ValidationError: there is no such kind or length.
     """
-    from provenance.training.deephash import LEAST_PICTURES
-
     count = works_of(catalogue).count()
     if count < LEAST_PICTURES:
         raise ProductError(
             ErrorCode.INVALID,
-            _("This catalogue has %(count)d pictures; a hash needs at least %(least)d different ones to learn from.")
+            _("This catalogue has %(count)d pictures; a hash needs at least %(least)d different ones.")
             % {"count": count, "least": LEAST_PICTURES},
         )
     organisation = catalogue.organisation
@@ -319,7 +380,7 @@ def training_begin(*, catalogue: Catalogue, kind: str, bits: int, actor: User) -
                 ("learning", gettext_lazy("Learning")),
                 ("measuring", gettext_lazy("Measuring thresholds")),
             ],
-            payload={"model": str(model.pk), "weights": {"reading": 0.1, "measuring": 0.02}},
+            payload={"model": str(model.pk), "weights": _expected_seconds(kind, min(count, MOST_LEARNT))},
             owner=actor,
             organisation=organisation,
         )
@@ -328,10 +389,20 @@ def training_begin(*, catalogue: Catalogue, kind: str, bits: int, actor: User) -
             verb="catalogue.hash_training_begun",
             obj=catalogue,
             actor=actor,
+            api_key=api_key,
             organisation=organisation,
             data={"kind": kind, "bits": bits, "pictures": count},
         )
     return model
+
+
+def _expected_seconds(kind: str, count: int) -> dict[str, float]:
+    """Return what each step of a training takes one core, by which the time that is left is told."""
+    return {
+        "reading": count * _READING_SECONDS,
+        "learning": STEPS * _STEP_SECONDS[kind],
+        "measuring": 2 + count * _MEASURING_SECONDS,
+    }
 
 
 def training_now(catalogue: Catalogue) -> TrainedModel | None:
@@ -347,7 +418,7 @@ def training_run(*, model_id: uuid.UUID | str, job: Job, progress: Progress) -> 
         JobCancelled, ClaimLost: as :class:`webapp.jobs.services.Progress` does.
     """
     from provenance.models.autoencoder_nets import Architecture
-    from provenance.training.deephash import CannotTrain, Trainer, save_weights
+    from provenance.training.deephash import Trainer, save_weights
 
     model = TrainedModel.objects.select_related("catalogue").filter(pk=model_id).first()
     if model is None or model.catalogue is None or model.catalogue.deleted_at is not None:
@@ -358,14 +429,16 @@ def training_run(*, model_id: uuid.UUID | str, job: Job, progress: Progress) -> 
     levels = _levels(model, progress)
     if levels is None:
         return False
-    count = len(levels)
-    epochs = max(1, round(STEPS / max(1, count // 32)))
+    # They lie in random order.
+    held_out = np.arange(0, len(levels), HELD_OUT)
+    learnt = np.delete(np.arange(len(levels)), held_out)
+    epochs = max(1, round(STEPS / max(1, len(learnt) // 32)))
     try:
         trainer = Trainer(
             Architecture(model.kind, model.bits, levels.shape[1], SCALE),
             levels,
-            train=np.arange(count),
-            tune=np.empty(0, np.int64),
+            train=learnt,
+            tune=held_out,
             epochs=epochs,
             checkpoint=path_of(model.pk, Part.CHECKPOINT),
         )
@@ -375,7 +448,7 @@ def training_run(*, model_id: uuid.UUID | str, job: Job, progress: Progress) -> 
     began = time.monotonic()
 
     def go_on(done: int, total: int) -> bool:
-        psnr = f"{trainer.history[-1].train_psnr:.1f} dB" if trainer.history else ""
+        psnr = f"{trainer.history[-1].tune_psnr:.1f} dB" if trainer.history else ""
         progress("learning", done, total, psnr)
         return time.monotonic() - began < SLICE_SECONDS
 
@@ -385,12 +458,12 @@ def training_run(*, model_id: uuid.UUID | str, job: Job, progress: Progress) -> 
     progress("measuring")
     net = trainer.finish()
     save_weights(net, path_of(model.pk, Part.WEIGHTS))
-    model.curve = _curve(model, levels)
+    model.curve = _curve(model, levels, held_out, learnt)
     if not any(model.curve):
         message = _("The pictures of this catalogue repeat each other too often for thresholds to be measured on them.")
         raise ProductError(ErrorCode.INVALID, message)
-    model.history = json.loads(json.dumps([asdict(row) for row in trainer.history]).replace("NaN", "null"))
-    model.pictures, model.trained_at = count, timezone.now()
+    model.history = [asdict(row) for row in trainer.history]
+    model.pictures, model.held_out, model.trained_at = len(learnt), len(held_out), timezone.now()
     with transaction.atomic():
         hold_claim(job=job)
         # Before the organisation, as imports do.
@@ -398,25 +471,23 @@ def training_run(*, model_id: uuid.UUID | str, job: Job, progress: Progress) -> 
         if catalogue is None or catalogue.deleted_at is not None:
             raise ProductError(ErrorCode.GONE, _("The catalogue has been deleted."), status=410)
         _lock(catalogue.organisation_id)
-        model.save(update_fields=("curve", "history", "pictures", "trained_at"))
+        model.save(update_fields=("curve", "history", "pictures", "held_out", "trained_at"))
         _set_choice(catalogue, model.algorithm, model)
     delete_working_files(model.pk)
     return True
 
 
 def _levels(model: TrainedModel, progress: Progress) -> npt.NDArray[np.uint8] | None:
-    """Return the catalogue's pictures as grey levels ``[N, 128, 128]``, no two the same, mapped from a file; None where
-    some must still be read."""
-    from provenance.training.deephash_pictures import SIDE
-
+    """Return the catalogue's pictures as grey levels ``[N, 128, 128]``, no two the same and none too plain, mapped from
+    a file; None where some must still be read."""
     file = path_of(model.pk, Part.LEVELS)
-    if not file.exists() and not _read_levels(model, progress, SIDE):
+    if not file.exists() and not _read_levels(model, progress):
         return None
     shape = (-1, SIDE, SIDE)
     return np.memmap(file, np.uint8, "r").reshape(shape) if file.stat().st_size else np.empty((0, SIDE, SIDE), np.uint8)
 
 
-def _read_levels(model: TrainedModel, progress: Progress, side: int) -> bool:
+def _read_levels(model: TrainedModel, progress: Progress) -> bool:
     """Add the next pictures' levels to the file; return whether all are there, which are a random sample of large
     catalogues. One that is killed reads again what it has read since its last slice."""
     part = path_of(model.pk, Part.READING)
@@ -427,7 +498,7 @@ def _read_levels(model: TrainedModel, progress: Progress, side: int) -> bool:
     with part.open("a+b") as file:
         file.seek(0)
         seen = set()
-        while len(square := file.read(side * side)) == side * side:
+        while len(square := file.read(SIDE * SIDE)) == SIDE * SIDE:
             seen.add(_digest(square))
         file.truncate(file.tell() - len(square))
         # Ids are random, and so are the first of them.
@@ -437,9 +508,11 @@ def _read_levels(model: TrainedModel, progress: Progress, side: int) -> bool:
                 break
             progress("reading", len(seen), total)
             pixels = pixels_of(work)
-            if pixels is not None and (digest := _digest(square := grey(pixels, side).tobytes())) not in seen:
-                file.write(square)
-                seen.add(digest)
+            if pixels is not None and not too_plain(pixels):
+                digest = _digest(square := grey(pixels, SIDE).tobytes())
+                if digest not in seen:
+                    file.write(square)
+                    seen.add(digest)
             if time.monotonic() - began > SLICE_SECONDS:
                 file.flush()
                 os.fsync(file.fileno())
@@ -453,18 +526,22 @@ def _digest(square: bytes) -> bytes:
     return hashlib.sha256(square).digest()
 
 
-def _curve(model: TrainedModel, levels: npt.NDArray[np.uint8]) -> list[Any]:
-    """Count the pairs of different pictures at each distance, of some of the catalogue; one picture again is none."""
+def _curve(model: TrainedModel, levels: npt.NDArray[np.uint8], held_out: Rows, learnt: Rows) -> list[int]:
+    """Count the pairs of a picture that was held out and one that was learnt from at each distance, as a query is
+    compared with the registered; one picture again is none."""
     from provenance.hashing.autoencoders import AutoencoderHash
     from provenance.models.autoencoder_nets import load_autoencoder
-    from provenance.training.deephash import repeats, thumbnail
 
     hasher = AutoencoderHash(model.algorithm, model.bits, lambda: load_autoencoder(path_of(model.pk, Part.WEIGHTS)))
-    chosen = np.linspace(0, len(levels) - 1, min(_MOST_COMPARED, len(levels))).astype(int)
-    words = np.ascontiguousarray(hasher.encode_grey(levels[chosen])[0]).view(np.uint64)
-    small = np.stack([thumbnail(levels[row]) for row in chosen])
+
+    def seen(rows: Rows, most: int) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.float32]]:
+        squares = levels[rows[np.linspace(0, len(rows) - 1, min(most, len(rows))).astype(int)]]
+        words = np.ascontiguousarray(hasher.encode_grey(squares)[0]).view(np.uint64)
+        return words, np.stack([thumbnail(square) for square in squares])
+
+    registered, others = seen(learnt, _MOST_COMPARED)
     counts = np.zeros(model.bits + 1, np.int64)
-    for row in range(len(words) - 1):
-        apart = np.bitwise_count(words[row + 1 :] ^ words[row]).sum(1)
-        counts += np.bincount(apart[~repeats(small[row], small[row + 1 :])], minlength=len(counts))
+    for code, small in zip(*seen(held_out, _MOST_ASKED), strict=True):
+        apart = np.bitwise_count(registered ^ code).sum(1)
+        counts += np.bincount(apart[~repeats(small, others)], minlength=len(counts))
     return [int(count) for count in counts]

@@ -8,16 +8,19 @@ from io import BytesIO
 
 import numpy as np
 import numpy.typing as npt
+from django.utils.translation import gettext as _
 from PIL import Image
 
 from provenance.hashing.autoencoders import grey
+from provenance.hashing.deephash import too_plain
 from provenance.images.decode import DecodeError, Limits, decode, pixel_sha256
 from provenance.images.quality import is_identical, psnr, ssim
 from provenance.matching.policy import FalseMatchRate
 from webapp.catalogues.models import Catalogue
-from webapp.deephash.hashes import Chosen, chosen_hash
-from webapp.deephash.models import CatalogueHash, DeepCode
-from webapp.deephash.search import FoundWork, works_nearest
+from webapp.deephash.hashes import Chosen, chosen_hash, hash_errors
+from webapp.deephash.models import CatalogueHash
+from webapp.deephash.search import FoundWork, codes_of, works_nearest
+from webapp.errors import ErrorCode, ProductError
 from webapp.registry.models import Work
 from webapp.registry.renditions import MAX_SIDE, Size, rendition_read
 
@@ -46,6 +49,7 @@ class Neighbour:
 class Shown:
     """A query as the hash sees it. Pictures are data addresses; ``reconstruction`` is None where it makes none."""
 
+    algorithm: str
     query: str
     levels: str
     reconstruction: str | None
@@ -61,22 +65,32 @@ class Shown:
     registered: bool
 
 
-def show(*, catalogue: Catalogue, choice: CatalogueHash, pixels: U8) -> Shown:
+def show(*, catalogue: Catalogue, pixels: U8) -> Shown:
     """Look a picture up in a catalogue by its deep hash.
 
     Args:
         pixels: uint8 ``[H, W, 3]`` sRGB.
 
     Raises:
-        provenance.models.errors.ModelError: the hash's model is not here.
-        KeyError: this program does not know the hash.
+        ProductError: the catalogue uses no hash, the picture is too plain for one, or the model is not here.
     """
+    choice = CatalogueHash.objects.filter(catalogue=catalogue).select_related("trained_model").first()
+    if choice is None:
+        raise ProductError(ErrorCode.CONFLICT, _("Choose a hash for this catalogue first."), status=409)
+    if too_plain(pixels):
+        message = _("This picture is too simple for a hash: nearly one colour, a plain pattern or very small.")
+        raise ProductError(ErrorCode.INVALID, message, fields={"picture": [message]})
+    with hash_errors(choice):
+        return _shown(catalogue, choice, pixels)
+
+
+def _shown(catalogue: Catalogue, choice: CatalogueHash, pixels: U8) -> Shown:
     chosen = chosen_hash(choice)
     codes, features = chosen.hasher.encode([pixels])
     found = works_nearest(
         algorithm=choice.algorithm, code=codes[0], feature=features[0], limit=NEAREST, catalogue=catalogue.pk
     )
-    works = Work.objects.in_bulk([each.work_id for each in found])
+    works = Work.objects.select_related("catalogue_item").in_bulk([each.work_id for each in found])
     levels, digest = grey(pixels, SIDE), pixel_sha256(pixels)
     threshold = chosen.policy.near_radius
     neighbours = [
@@ -85,10 +99,9 @@ def show(*, catalogue: Catalogue, choice: CatalogueHash, pixels: U8) -> Shown:
         if each.work_id in works
     ]
     made = chosen.hasher.reconstruct(features)[0] if chosen.hasher.reconstructs else None
-    size = DeepCode.objects.filter(
-        algorithm=choice.algorithm, work__catalogue_item__catalogue=catalogue, work__deleted_at=None
-    ).count()
+    size = codes_of(choice).count()
     return Shown(
+        algorithm=choice.algorithm,
         query=_address(Image.fromarray(pixels), 360),
         levels=_address(Image.fromarray(levels)),
         reconstruction=None if made is None else _address(Image.fromarray(made)),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import uuid
-from typing import Any
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, Concatenate
 
 from django.conf import settings
 from django.contrib import messages
@@ -11,9 +13,9 @@ from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_http_methods, require_POST
+from django.views.decorators.http import require_http_methods
 
-from provenance.models.errors import ModelError
+from provenance.training.deephash_pictures import LEAST_PICTURES
 from webapp.artworks.trials import picture_of
 from webapp.catalogues.models import Catalogue
 from webapp.catalogues.selectors import catalogue_get
@@ -21,7 +23,8 @@ from webapp.catalogues.views import person, require_writer
 from webapp.deephash import services
 from webapp.deephash.forms import ChoiceForm, TrainingForm
 from webapp.deephash.hashes import MOST_ASKED
-from webapp.deephash.models import CatalogueHash, DeepCode
+from webapp.deephash.models import CatalogueHash
+from webapp.deephash.search import codes_of
 from webapp.deephash.showing import Shown, show
 from webapp.errors import ErrorCode, ProductError
 from webapp.jobs.models import FINAL_STATES, Job
@@ -29,6 +32,23 @@ from webapp.jobs.selectors import job_snapshot
 from webapp.ratelimit import require
 
 _HOUR = 3600
+
+FormView = Callable[Concatenate[HttpRequest, uuid.UUID, ...], HttpResponse]
+
+
+def form_of_page(view: FormView) -> FormView:
+    """Let a view take a form of the catalogue's page, of somebody who is logged in. Its own address, where a refused
+    form leaves its sender, leads back to the page."""
+
+    @login_required
+    @require_http_methods(["GET", "POST"])
+    @wraps(view)
+    def take(request: HttpRequest, catalogue_id: uuid.UUID, **ids: uuid.UUID) -> HttpResponse:
+        if request.method == "GET":
+            return redirect("deephash:page", catalogue_id)
+        return view(request, catalogue_id, **ids)
+
+    return take
 
 
 @login_required
@@ -42,15 +62,14 @@ def hash_page(request: HttpRequest, catalogue_id: uuid.UUID) -> HttpResponse:
             shown = _look_up(request, catalogue)
         except ProductError as error:
             refusal = error
-    context = {**_context(request, catalogue, may_write), "shown": shown, "refusal": refusal}
+    context = _context(catalogue, may_write, shown=shown, refusal=refusal)
     response = render(request, "deephash/page.html", context, status=refusal.status if refusal else 200)
     if refusal is not None and refusal.retry_after:
         response["Retry-After"] = str(refusal.retry_after)
     return response
 
 
-@login_required
-@require_POST
+@form_of_page
 def hash_choose(request: HttpRequest, catalogue_id: uuid.UUID) -> HttpResponse:
     """Choose the catalogue's hash, or none."""
     catalogue, may_write = catalogue_get(user=request.user, catalogue_id=catalogue_id)
@@ -61,8 +80,7 @@ def hash_choose(request: HttpRequest, catalogue_id: uuid.UUID) -> HttpResponse:
     return redirect("deephash:page", catalogue.pk)
 
 
-@login_required
-@require_POST
+@form_of_page
 def hash_train(request: HttpRequest, catalogue_id: uuid.UUID) -> HttpResponse:
     """Train a hash on the catalogue's pictures."""
     catalogue, may_write = catalogue_get(user=request.user, catalogue_id=catalogue_id)
@@ -76,12 +94,11 @@ def hash_train(request: HttpRequest, catalogue_id: uuid.UUID) -> HttpResponse:
             refusal = error
         else:
             return redirect("deephash:page", catalogue.pk)
-    context = {**_context(request, catalogue, may_write), "training": form, "refusal": refusal}
+    context = _context(catalogue, may_write, training=form, refusal=refusal)
     return render(request, "deephash/page.html", context, status=refusal.status if refusal else 400)
 
 
-@login_required
-@require_POST
+@form_of_page
 def model_delete(request: HttpRequest, catalogue_id: uuid.UUID, model_id: uuid.UUID) -> HttpResponse:
     """Delete a trained model of the catalogue's organisation."""
     catalogue, may_write = catalogue_get(user=request.user, catalogue_id=catalogue_id)
@@ -94,17 +111,11 @@ def model_delete(request: HttpRequest, catalogue_id: uuid.UUID, model_id: uuid.U
     return redirect("deephash:page", catalogue.pk)
 
 
-def _context(request: HttpRequest, catalogue: Catalogue, may_write: bool) -> dict[str, Any]:
+def _context(catalogue: Catalogue, may_write: bool, **answer: Any) -> dict[str, Any]:
+    """Return what the page shows, and what a form was answered."""
     choice = CatalogueHash.objects.filter(catalogue=catalogue).select_related("trained_model", "job").first()
     learning = services.training_now(catalogue)
     ended = catalogue.trained_models.filter(trained_at=None, job__state__in=FINAL_STATES).select_related("job").first()
-    coded = (
-        DeepCode.objects.filter(
-            algorithm=choice.algorithm, work__catalogue_item__catalogue=catalogue, work__deleted_at=None
-        ).count()
-        if choice
-        else 0
-    )
     job: Job | None = learning.job if learning else choice.job if choice else None
     if job is not None and job.is_final:
         job = None
@@ -112,17 +123,22 @@ def _context(request: HttpRequest, catalogue: Catalogue, may_write: bool) -> dic
         "catalogue": catalogue,
         "may_write": may_write,
         "choice": choice,
-        "coded": coded,
+        "coded": codes_of(choice).count() if choice else 0,
+        "halted": services.hashing_halted(choice) if choice else None,
         "pictures": services.works_of(catalogue).count(),
         "form": ChoiceForm(catalogue=catalogue, initial={"algorithm": choice.algorithm if choice else ""}),
         "training": TrainingForm(),
+        "least_pictures": LEAST_PICTURES,
         "learning": learning,
         "ended": None if learning or (choice and ended and choice.chosen_at > ended.created_at) else ended,
         "models": services.models_of(catalogue),
         "most_asked": MOST_ASKED,
         "job": job,
         "snapshot": job_snapshot(job) if job else None,
+        # An answer that loads itself anew is gone, or its form is sent again.
+        "watched": job is not None and not any(answer.values()),
         "max_bytes": settings.UPLOAD_MAX_BYTES,
+        **answer,
     }
 
 
@@ -132,20 +148,8 @@ def _look_up(request: HttpRequest, catalogue: Catalogue) -> Shown:
     Raises:
         ProductError: there is no hash to look it up by, no picture that can be read, or too many came in this hour.
     """
-    choice = CatalogueHash.objects.filter(catalogue=catalogue).select_related("trained_model").first()
-    if choice is None:
-        raise ProductError(ErrorCode.CONFLICT, _("Choose a hash for this catalogue first."), status=409)
     upload = request.FILES.get("picture")
     if upload is None:
         raise ProductError(ErrorCode.FILE_MISSING, _("Choose a picture to look up."))
     require("deephash", str(person(request).pk), limit=settings.CHECKS_PER_HOUR_USER, window=_HOUR)
-    pixels = picture_of(upload)
-    try:
-        return show(catalogue=catalogue, choice=choice, pixels=pixels)
-    except (ModelError, KeyError, OSError, ValueError) as error:
-        raise ProductError(
-            ErrorCode.GENERATOR_UNAVAILABLE,
-            _("The model of the hash %(name)s is not here or damaged. Train or choose another.")
-            % {"name": choice.algorithm},
-            status=503,
-        ) from error
+    return show(catalogue=catalogue, pixels=picture_of(upload))

@@ -14,9 +14,10 @@ import shutil
 import sys
 import threading
 import time
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any, ClassVar
 
 from provenance.private_lookup.errors import PrivateLookupError, Refused
 from provenance.private_lookup.identity import PublicIdentity, write_whole
@@ -36,39 +37,86 @@ class Attending(Keyholder):
 
     meeting: Meeting
     # One step at a time, whatever the catalogue: each keeps a processor and gigabytes busy.
-    _busy = threading.RLock()
+    _busy = threading.Lock()
+    # Whose engines may run.
+    _awake: ClassVar[Attending | None] = None
+    _evaluating = False
     _used = 0.0
+
+    def __exit__(self, *problem: object) -> None:
+        with self._busy:
+            if Attending._awake is self:
+                Attending._awake = None
+            super().__exit__(*problem)
+
+    def generate(self, exchange: Path) -> str | None:
+        """Take part in the making of the joint keys."""
+        with self._alone():
+            waiting = super().generate(exchange)
+            if waiting is None:
+                # The engine that made the keys holds them all in memory.
+                self._end_engines()
+            return waiting
 
     def commit(self, request: bytes, *, offers: bool = True) -> bytes:
         """Begin; see :class:`Keyholder`."""
-        with self._busy:
+        with self._alone():
             self._admit()
             return super().commit(request, offers=offers)
 
     def check(self, reveals: Sequence[bytes]) -> bytes:
         """Return shares of what must be zero."""
-        with self._busy:
-            try:
-                return super().check(reveals)
-            finally:
-                self._used = time.monotonic()
+        with self._alone():
+            return super().check(reveals)
 
     def answer(self, checks: Sequence[bytes], outputs: Sequence[bytes]) -> bytes:
         """Return sealed shares of the answer."""
-        with self._busy:
-            try:
-                return super().answer(checks, outputs)
-            finally:
-                self._used = time.monotonic()
+        with self._alone():
+            return super().answer(checks, outputs)
+
+    def admit(self, checks: Sequence[bytes]) -> bytes:
+        """Take a catalogue's new state down as checked."""
+        with self._alone():
+            return super().admit(checks)
 
     def rest(self) -> None:
         """End the engines where nobody asked for a while; the next question starts them."""
-        if time.monotonic() - self._used > _REST_AFTER and self._busy.acquire(blocking=False):
+        idle = not self._evaluating and time.monotonic() - self._used > _REST_AFTER
+        if idle and self._busy.acquire(blocking=False):
             try:
-                if self._workers is not None:
-                    self._workers.close()
+                self._end_engines()
             finally:
                 self._busy.release()
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Take a step; the engines of the catalogue before end, so that memory does not grow with catalogues.
+
+        Raises:
+            Refused: the catalogue is gone for good.
+        """
+        with self._busy:
+            if self.meeting.is_over:
+                raise Refused("This catalogue is gone for good.")
+            before, Attending._awake = Attending._awake, self
+            if before is not None and before is not self:
+                before._end_engines()
+            try:
+                yield
+            finally:
+                self._used = time.monotonic()
+
+    def _evaluate(self, *asked: Any) -> dict[int, bytes]:
+        self._evaluating = True
+        try:
+            return super()._evaluate(*asked)
+        finally:
+            self._used, self._evaluating = time.monotonic(), False
+
+    def _end_engines(self) -> None:
+        """End them, once they have evaluated what is on its way."""
+        if self._workers is not None:
+            self._background.submit(self._workers.close).result()
 
     def _admit(self) -> None:
         known = self.clients()
@@ -99,10 +147,7 @@ class Attendant(threading.Thread):
             self.ended = time.monotonic()
 
     def forget(self) -> None:
-        """Delete the share of a catalogue that is gone."""
-        self.stop.set()
-        if self.is_alive():
-            self.join()
+        """Delete the share of a catalogue that is gone; once this has ended."""
         shutil.rmtree(self._folder, ignore_errors=True)
         self.meeting.socket(self._who).unlink(missing_ok=True)
         self.meeting.tell(self._who, State(forgotten=True))
@@ -126,8 +171,6 @@ class Attendant(threading.Thread):
                     return
             if agreement.parties[0] == public:
                 _publish(self._folder / "keys", meeting.keys)
-            # The engine that made the keys holds them all in memory.
-            keyholder.rest()
             meeting.tell(self._who, State(keys=keys_digest(self._folder / "keys")))
             self.keyholder = keyholder
             serve(keyholder, meeting.socket(self._who), self.stop)
@@ -164,8 +207,11 @@ def main(name: str, place: Path) -> None:
         for meeting in meetings(place):
             known = attendants.get(meeting.catalogue)
             if meeting.is_over:
-                if not meeting.state(name).forgotten:
-                    (known or Attendant(meeting, name, passphrase)).forget()
+                if known is not None and known.is_alive():
+                    known.stop.set()
+                elif not meeting.state(name).forgotten:
+                    Attendant(meeting, name, passphrase).forget()
+                    attendants.pop(meeting.catalogue, None)
             elif meeting.is_open and (known is None or _may_try_again(known)):
                 attendants[meeting.catalogue] = Attendant(meeting, name, passphrase)
                 attendants[meeting.catalogue].start()

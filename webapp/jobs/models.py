@@ -21,6 +21,8 @@ class JobState(models.TextChoices):
 
 
 FINAL_STATES = (JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED)
+# From this share on, what work has taken tells of the rest.
+_SHOWS = 0.05
 
 
 class Job(models.Model):
@@ -113,11 +115,34 @@ class Job(models.Model):
         """
         if self.state == JobState.SUCCEEDED:
             return 1.0
-        keys = [key for key, _label in self.steps]
-        if self.step not in keys:
+        weights = self._weights
+        if self.step not in weights:
             return 0.0
+        before = list(weights).index(self.step)
+        done = sum(list(weights.values())[:before]) + weights[self.step] * self._within
+        return min(1.0, done / sum(weights.values()))
+
+    @property
+    def seconds_left(self) -> int | None:
+        """Return a guess by the pace of the present step or, until that shows, of all so far; None where none shows.
+
+        Only time at work counts: in the queue, or while the site is stopped, nothing gets done.
+        """
+        fraction, weights = self.fraction, self._weights
+        if self.state != JobState.RUNNING or fraction <= _SHOWS:
+            return None
+        all_of_it = sum(weights.values())
+        if self._within > _SHOWS:
+            pace: float = self.timings.get(self.step, 0.0) / (weights[self.step] * self._within)
+        else:
+            pace = sum(self.timings.values()) / (all_of_it * fraction)
+        return round(pace * all_of_it * (1 - fraction))
+
+    @property
+    def _weights(self) -> dict[str, float]:
         given = self.payload.get("weights", {})
-        weights = [float(given.get(key, 1.0)) for key in keys]
-        now = keys.index(self.step)
-        within = min(1.0, self.done / self.total) if self.total else 0.0
-        return min(1.0, (sum(weights[:now]) + weights[now] * within) / sum(weights))
+        return {key: float(given.get(key, 1.0)) for key, _label in self.steps}
+
+    @property
+    def _within(self) -> float:
+        return min(1.0, self.done / self.total) if self.total else 0.0

@@ -50,11 +50,6 @@ def job_snapshot(job: Job) -> dict[str, Any]:
         return "waiting"
 
     error = {"code": job.error_code, "message": job.error_message} if job.error_code else None
-    elapsed = ((job.finished_at or job.updated_at) - job.started_at).total_seconds() if job.started_at else 0.0
-    fraction = job.fraction
-    seconds_left = (
-        round(elapsed * (1 - fraction) / fraction) if job.state == JobState.RUNNING and fraction > 0.05 else None
-    )
     return {
         "id": str(job.pk),
         "kind": job.kind,
@@ -62,7 +57,7 @@ def job_snapshot(job: Job) -> dict[str, Any]:
         "state_label": str(JobState(job.state).label),
         "final": job.is_final,
         "seq": job.seq,
-        "percent": round(100 * fraction),
+        "percent": round(100 * job.fraction),
         "step": job.step,
         "steps": [
             {"key": key, "label": _(label), "state": state_of(index)} for index, (key, label) in enumerate(job.steps)
@@ -70,7 +65,7 @@ def job_snapshot(job: Job) -> dict[str, Any]:
         "done": job.done,
         "total": job.total,
         "note": job.note,
-        "seconds_left": seconds_left,
+        "seconds_left": job.seconds_left,
         "cancel_requested": job.cancel_requested,
         "error": error,
         "created_at": job.created_at.isoformat(),

@@ -30,6 +30,7 @@ DEEDS: dict[str, Promise] = {
     "catalogue.hash_training_begun": _("began to train a deep hash on a catalogue"),
     "private.begun": _("made a catalogue private"),
     "private.content_sent": _("sent new content of a private catalogue"),
+    "private.content_refused": _("had new content of a private catalogue refused"),
     "private.pictures_encrypted": _("had pictures encrypted for a private catalogue"),
     "private.compacted": _("had a private catalogue encrypted anew"),
     "private.entries_deleted": _("deleted entries of a private catalogue"),

@@ -144,6 +144,7 @@ def accuracy(request: HttpRequest) -> HttpResponse:
         _captioned(signature["tables"][key], caption)
         for key, caption in (
             ("edits", _("Read after edits, beside published watermarks")),
+            ("sources", _("Edits, by where the pictures come from")),
             ("removal", _("Attacks by somebody who has both networks")),
             ("forgery", _("Forgery")),
             ("presets", _("Every named edit")),

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from django.db import transaction
+from django.db.models import F
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -20,6 +21,7 @@ from provenance.private_lookup.errors import (
     PrivateLookupError,
     Refused,
 )
+from provenance.private_lookup.holding import MANIFEST
 from provenance.private_lookup.registry import Manifest, Registry, read_manifest
 from webapp.accounts.models import ApiKey, User
 from webapp.accounts.services import audit
@@ -41,6 +43,7 @@ from webapp.private.storage import (
 )
 
 OFFER = "private_offer"
+_MOST_FAILED_CHECKS = 2
 
 
 def content_send(
@@ -114,12 +117,9 @@ def offer_run(*, private_id: int, job: Job, progress: Progress) -> bool:
         except (KeyholderUnreachable, EngineFailed, Forgotten) as problem:
             # It stays offered, and is offered again; what stood before answers until then.
             manifest_put(private, bytes(private.manifest) if private.manifest is not None else None)
-            if isinstance(problem, EngineFailed):
-                if private.problem:
-                    _settle(private, job, signed, problem=str(problem))
-                    raise ProductError(ErrorCode.INVALID, str(problem)) from problem
-                private.problem = str(problem)[:500]
-                private.save(update_fields=("problem",))
+            if isinstance(problem, EngineFailed) and _failed_often(private, job, signed):
+                _settle(private, job, signed, problem=str(problem))
+                raise ProductError(ErrorCode.INVALID, str(problem)) from problem
             raise ProductError(ErrorCode.PRIVATE_UNAVAILABLE, str(problem), status=503) from problem
         except (BadInput, Refused) as problem:
             _settle(private, job, signed, problem=str(problem))
@@ -142,7 +142,7 @@ def offers_begin_owed() -> int:
                 private.job = _offer_job(private)
                 private.save(update_fields=("job",))
             begun += 1
-        elif private.held_by == HeldBy.SITE and not private.problem and (holder_of(private) / "manifest").exists():
+        elif private.held_by == HeldBy.SITE and not private.problem and (holder_of(private) / MANIFEST).exists():
             # A worker was killed after it had encrypted and before anybody was told. What was refused stays refused.
             try:
                 begun += content_sync(private=private) is not None
@@ -205,8 +205,8 @@ def _offer_begin(
             )
         private.offered = signed
         private.job = _offer_job(private)
-        private.problem = ""
-        private.save(update_fields=("offered", "job", "problem"))
+        private.problem, private.failed_checks = "", 0
+        private.save(update_fields=("offered", "job", "problem", "failed_checks"))
         audit(
             verb="private.content_sent",
             obj=private.catalogue,
@@ -227,6 +227,16 @@ def _offer_job(private: PrivateCatalogue) -> Job:
     )
 
 
+def _failed_often(private: PrivateCatalogue, job: Job, signed: bytes) -> bool:
+    """Count that engines ended while a state was checked; tell whether that is enough to refuse it."""
+    # What was sent meanwhile is another state, of which nothing is known yet.
+    checked = PrivateCatalogue.objects.filter(pk=private.pk, offered=signed)
+    with transaction.atomic():
+        hold_claim(job=job)
+        checked.update(failed_checks=F("failed_checks") + 1)
+    return checked.filter(failed_checks__gte=_MOST_FAILED_CHECKS).exists()
+
+
 def _settle(private: PrivateCatalogue, job: Job, signed: bytes, problem: str = "") -> None:
     """Write what became of a state that was offered, and keep the files of what counts now."""
     with transaction.atomic():
@@ -234,8 +244,16 @@ def _settle(private: PrivateCatalogue, job: Job, signed: bytes, problem: str = "
         # What came meanwhile waits for its own turn.
         newer = PrivateCatalogue.objects.select_for_update().get(pk=private.pk).offered
         private.offered = None if newer is None or bytes(newer) == signed else newer
-        private.problem = problem[:500]
+        private.problem = problem[:500] if private.offered is None else ""
         private.save(update_fields=("manifest", "offered", "problem", "entries", "bytes"))
+        if problem:
+            # The row has no place for it where a newer state waits.
+            audit(
+                verb="private.content_refused",
+                obj=private.catalogue,
+                organisation=private.catalogue.organisation,
+                data={"label": f"{private.catalogue.name}: {problem}"},
+            )
     states = [bytes(state) for state in (private.manifest, private.offered) if state is not None]
     manifest_put(private, bytes(private.manifest) if private.manifest is not None else None)
     blocks_keep(private, *(read_manifest(state, private.agreement) for state in states))

@@ -53,6 +53,9 @@ class PrivateCatalogue(models.Model):
     manifest = models.BinaryField(null=True)
     offered = models.BinaryField(null=True)
     problem = models.CharField(max_length=500, blank=True, help_text="Why what was sent last was refused.")
+    failed_checks = models.PositiveSmallIntegerField(
+        default=0, help_text="How often engines ended while what is offered was checked."
+    )
     entries = models.PositiveIntegerField(default=0)
     bytes = models.PositiveBigIntegerField(default=0, help_text="Of its blocks.")
     created_by = models.ForeignKey(

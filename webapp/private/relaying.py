@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Mapping
 
 from django.db import IntegrityError, transaction
+from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from provenance.private_lookup import frames
 from provenance.private_lookup.errors import BadInput, Refused
 from provenance.private_lookup.identity import PublicIdentity, write_whole
-from provenance.private_lookup.question import Question, read_question
+from provenance.private_lookup.question import Question, most_question_bytes, read_question
 from provenance.private_lookup.registry import read_manifest
-from provenance.private_lookup.scheme import GROUPED
 from webapp.accounts.models import ApiKey
 from webapp.errors import ErrorCode, ProductError
 from webapp.jobs.services import Progress, job_create
@@ -27,13 +26,6 @@ from webapp.private.models import PrivateCatalogue, PrivateQuestion, QuestionSta
 from webapp.private.storage import question_file
 
 RELAY = "private_relay"
-_AROUND = 1 << 16
-
-
-def most_question_bytes(private: PrivateCatalogue) -> int:
-    """Return the largest size of a signed question: its ciphertexts and what is around them."""
-    scheme = private.agreement.scheme
-    return scheme.columns(GROUPED) * (scheme.block_bytes // scheme.code_length + _AROUND) + _AROUND
 
 
 def question_send(*, private: PrivateCatalogue, data: bytes, api_key: ApiKey) -> PrivateQuestion:
@@ -44,7 +36,7 @@ def question_send(*, private: PrivateCatalogue, data: bytes, api_key: ApiKey) ->
             client (400); asked before, about an earlier content, or for what is not answered (409); or too many (429).
     """
     require_feature()
-    if len(data) > most_question_bytes(private):
+    if len(data) > most_question_bytes(private.agreement.scheme):
         raise ProductError(ErrorCode.FILE_TOO_LARGE, _("This is no question: it is too large."), status=413)
     question = _read(private, data)
     if PrivateQuestion.objects.filter(signed_id=question.id).exists():
@@ -113,12 +105,10 @@ def answer_read(question: PrivateQuestion) -> bytes:
     raise ProductError(ErrorCode.GONE, _("There is no answer to this question, or no longer. Ask anew."), status=410)
 
 
-def question_get(question_id: uuid.UUID | None, api_key: ApiKey) -> PrivateQuestion | None:
-    """Return a question that the key's organisation had relayed."""
-    if question_id is None:
-        return None
+def questions_of(api_key: ApiKey) -> QuerySet[PrivateQuestion]:
+    """Return the questions that the key's organisation had relayed."""
     rows = PrivateQuestion.objects.select_related("job", "private__catalogue__organisation").exclude(job=None)
-    return rows.filter(pk=question_id, credential=credential_of(owner=None, api_key=api_key)).first()
+    return rows.filter(credential=credential_of(owner=None, api_key=api_key))
 
 
 def _read(private: PrivateCatalogue, data: bytes) -> Question:

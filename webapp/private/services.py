@@ -10,7 +10,8 @@ import time
 from dataclasses import dataclass
 
 from django.conf import settings
-from django.db import transaction
+from django.db import connection, transaction
+from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -19,6 +20,7 @@ from provenance.hashing.hasher import HASHERS
 from provenance.private_lookup.agreement import Agreement
 from provenance.private_lookup.circuit import Policy
 from provenance.private_lookup.errors import PrivateLookupError
+from provenance.private_lookup.holding import MANIFEST
 from provenance.private_lookup.identity import Identity, PublicIdentity
 from provenance.private_lookup.joint_keys import keys_digest
 from provenance.private_lookup.registry import Registry
@@ -40,6 +42,8 @@ KEYS = "private_keys"
 SITE_DAILY_ANSWERS = 100
 _SLICE_SECONDS = 15.0
 _LOOK_AGAIN = 0.25
+# The number that stands for "a private catalogue more" among PostgreSQL's advisory locks: the letters of "private".
+_COUNT_LOCK = 0x70726976617465
 
 
 @dataclass(frozen=True)
@@ -63,7 +67,8 @@ def private_begin(
         holder: public keys of whoever signs its content, where the holder encrypts.
 
     Raises:
-        ProductError: the feature is off, there are pictures in it, it is private already, or there are too many such.
+        ProductError: the feature is off, there are pictures in it, it is private already, or its organisation,
+            this person or the site has as many as may be.
     """
     require_feature()
     catalogue = Catalogue.objects.select_for_update(of=("self",)).select_related("organisation").get(pk=catalogue.pk)
@@ -75,12 +80,7 @@ def private_begin(
             _("There are pictures in this catalogue, or on their way into it, in clear. Make an empty one."),
             status=409,
         )
-    if PrivateCatalogue.objects.filter(catalogue__deleted_at=None).count() >= settings.PRIVATE_MAX_CATALOGUES:
-        raise ProductError(
-            ErrorCode.QUOTA_EXCEEDED,
-            _("This site has as many private catalogues as it can serve. Its operator can allow more."),
-            status=409,
-        )
+    _require_room(catalogue, actor)
     private = PrivateCatalogue(
         catalogue=catalogue,
         held_by=terms.held_by,
@@ -219,6 +219,29 @@ def client_remove(*, client: PrivateClient, actor: User) -> None:
     )
 
 
+def _require_room(catalogue: Catalogue, actor: User) -> None:
+    with connection.cursor() as cursor:
+        # One at a time, so that the limits are exact.
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_COUNT_LOCK])
+    # What is deleted has its keys and its disk until it is purged, and may come back until then.
+    every = PrivateCatalogue.objects.all()
+    own = every.filter(Q(catalogue__organisation=catalogue.organisation_id) | Q(created_by=actor)).count()
+    if own >= settings.PRIVATE_MAX_CATALOGUES:
+        sentence = _(
+            "Your organisation and you have %(n)d private catalogues, and may not have more. Delete one: it counts for"
+            " %(hours)d more hours, while that can be undone."
+        )
+        raise ProductError(
+            ErrorCode.QUOTA_EXCEEDED, sentence % {"n": own, "hours": settings.UNDO_HOURS}, status=409
+        )
+    if every.count() >= settings.PRIVATE_MAX_CATALOGUES_SITE:
+        raise ProductError(
+            ErrorCode.QUOTA_EXCEEDED,
+            _("This site has as many private catalogues as it has room for. Its operator can allow more."),
+            status=409,
+        )
+
+
 def _agree(private: PrivateCatalogue, meeting: Meeting, job: Job) -> None:
     found = [meeting.identity(name) for name in KEYHOLDERS]
     parties = tuple(one for one in found if one is not None)
@@ -245,7 +268,7 @@ def _agree(private: PrivateCatalogue, meeting: Meeting, job: Job) -> None:
 def _take_keys(private: PrivateCatalogue, meeting: Meeting, states: dict[str, State], job: Job) -> None:
     if {state.keys for state in states.values()} != {keys_digest(meeting.keys)}:
         raise ProductError(ErrorCode.CONFLICT, _("The keyholders have different joint keys. Begin anew."), status=409)
-    if private.held_by == HeldBy.SITE and not (holder_of(private) / "manifest").exists():
+    if private.held_by == HeldBy.SITE and not (holder_of(private) / MANIFEST).exists():
         holder = holder_identity(private)
         Registry.create(holder_of(private), private.agreement, holder, private.key)
     with transaction.atomic():

@@ -19,6 +19,7 @@ from pathlib import Path
 from django.conf import settings
 from django.utils.translation import gettext as _
 
+from provenance.private_lookup.holding import MANIFEST
 from provenance.private_lookup.identity import write_whole
 from provenance.private_lookup.registry import Manifest
 from webapp.errors import ErrorCode, ProductError
@@ -62,7 +63,7 @@ def question_file(private: PrivateCatalogue, question_id: uuid.UUID, suffix: str
 
 def manifest_put(private: PrivateCatalogue, signed: bytes | None) -> None:
     """Let the folder have that content; None for none."""
-    path = blocks_of(private) / "manifest"
+    path = blocks_of(private) / MANIFEST
     if signed is None:
         path.unlink(missing_ok=True)
     else:

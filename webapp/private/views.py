@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 from django.conf import settings
@@ -14,6 +16,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
+from provenance.private_lookup.holding import MANIFEST
 from webapp.catalogues.models import Catalogue
 from webapp.catalogues.views import person, require_writer
 from webapp.errors import ErrorCode, ProductError
@@ -63,108 +66,35 @@ def begin(request: HttpRequest, catalogue_id: uuid.UUID) -> HttpResponse:
     return redirect("private:page", catalogue.pk)
 
 
-@login_required
-@require_POST
-def again(request: HttpRequest, catalogue_id: uuid.UUID) -> HttpResponse:
+def _changing(change: Callable[..., HttpResponse | None]) -> Callable[..., HttpResponse]:
+    """Make a view of what changes a private catalogue, for those who may; a refusal is shown on its page."""
+
+    @login_required
+    @require_POST
+    @wraps(change)
+    def view(request: HttpRequest, catalogue_id: uuid.UUID, **place: uuid.UUID) -> HttpResponse:
+        private, may_write = private_of(user=request.user, catalogue_id=catalogue_id)
+        require_writer(may_write)
+        try:
+            shown = change(request, private, **place)
+        except ProductError as refusal:
+            return _page(request, private, may_write, refusal)
+        return shown or redirect("private:page", catalogue_id)
+
+    return view
+
+
+@_changing
+def again(_request: HttpRequest, private: PrivateCatalogue) -> None:
     """Go on making keys."""
-    private, may_write = private_of(user=request.user, catalogue_id=catalogue_id)
-    require_writer(may_write)
     services.keys_again(private=private)
-    return redirect("private:page", catalogue_id)
 
 
-@login_required
-@require_POST
-def upload(request: HttpRequest, catalogue_id: uuid.UUID) -> HttpResponse:
+@_changing
+def upload(request: HttpRequest, private: PrivateCatalogue) -> None:
     """Take encrypted blocks and a signed manifest from a holder's own machine."""
-    private, may_write = private_of(user=request.user, catalogue_id=catalogue_id)
-    require_writer(may_write)
-    try:
-        _take_files(request, private)
-    except ProductError as refusal:
-        return _page(request, private, may_write, refusal)
-    return redirect("private:page", catalogue_id)
-
-
-@login_required
-@require_POST
-def pictures(request: HttpRequest, catalogue_id: uuid.UUID) -> HttpResponse:
-    """Have pictures hashed and encrypted by the trusted worker; with ``compact``, those that stay anew."""
-    private, may_write = private_of(user=request.user, catalogue_id=catalogue_id)
-    require_writer(may_write)
-    uploads = request.FILES.getlist("pictures")
-    try:
-        found = intake.pictures_take(
-            private=private, uploads=uploads, actor=person(request), compact="compact" in request.POST
-        )
-    except ProductError as refusal:
-        return _page(request, private, may_write, refusal)
-    if found.taken:
-        sentence = ngettext(
-            "%(n)d picture was hashed, encrypted and forgotten.",
-            "%(n)d pictures were hashed, encrypted and forgotten.",
-            len(found.taken),
-        )
-        messages.success(request, sentence % {"n": len(found.taken)})
-    for name, why in found.refused:
-        messages.warning(request, _("“%(name)s” was left out: %(why)s") % {"name": name, "why": why})
-    return redirect("private:page", catalogue_id)
-
-
-@login_required
-@require_POST
-def entries(request: HttpRequest, catalogue_id: uuid.UUID) -> HttpResponse:
-    """Delete entries, or take that back."""
-    private, may_write = private_of(user=request.user, catalogue_id=catalogue_id)
-    require_writer(may_write)
-    names = request.POST.getlist("entries")
-    change = content.entries_restore if "restore" in request.POST else content.entries_delete
-    try:
-        change(private=private, names=names, actor=person(request))
-    except ProductError as refusal:
-        return _page(request, private, may_write, refusal)
-    return redirect("private:page", catalogue_id)
-
-
-@login_required
-@require_POST
-def clients(request: HttpRequest, catalogue_id: uuid.UUID) -> HttpResponse:
-    """Admit a client with keys of its own."""
-    private, may_write = private_of(user=request.user, catalogue_id=catalogue_id)
-    require_writer(may_write)
-    form = ClientForm(request.POST)
-    if not form.is_valid():
-        return _page(request, private, may_write, client_form=form)
-    try:
-        services.client_admit(private=private, identity=form.cleaned_data["identity"], actor=person(request))
-    except ProductError as refusal:
-        return _page(request, private, may_write, refusal)
-    return redirect("private:page", catalogue_id)
-
-
-@login_required
-@require_POST
-def client_remove(request: HttpRequest, catalogue_id: uuid.UUID, client_id: uuid.UUID) -> HttpResponse:
-    """Relay no more questions of a client."""
-    private, may_write = private_of(user=request.user, catalogue_id=catalogue_id)
-    require_writer(may_write)
-    services.client_remove(client=get_object_or_404(private.clients, pk=client_id), actor=person(request))
-    return redirect("private:page", catalogue_id)
-
-
-@login_required
-@require_http_methods(["GET"])
-def kit_download(request: HttpRequest, catalogue_id: uuid.UUID) -> HttpResponse:
-    """Send what a holder or client needs to encrypt on their own machine."""
-    private, _may_write = private_of(user=request.user, catalogue_id=catalogue_id)
-    response = HttpResponse(kit(private), content_type="application/zip")
-    response["Content-Disposition"] = f'attachment; filename="private-{private.key[:8]}.zip"'
-    return response
-
-
-def _take_files(request: HttpRequest, private: PrivateCatalogue) -> None:
     uploads = request.FILES.getlist("files")
-    manifests = [one for one in uploads if one.name == "manifest"]
+    manifests = [one for one in uploads if one.name == MANIFEST]
     blocks = [one for one in uploads if (one.name or "").endswith(".block")]
     if len(manifests) != 1:
         raise ProductError(
@@ -181,6 +111,57 @@ def _take_files(request: HttpRequest, private: PrivateCatalogue) -> None:
     content.content_send(
         private=private, data=manifests[0].read(door.MANIFEST_MAX_BYTES + 1), actor=person(request)
     )
+
+
+@_changing
+def pictures(request: HttpRequest, private: PrivateCatalogue) -> None:
+    """Have pictures hashed and encrypted by the trusted worker; with ``compact``, those that stay anew."""
+    uploads = request.FILES.getlist("pictures")
+    found = intake.pictures_take(
+        private=private, uploads=uploads, actor=person(request), compact="compact" in request.POST
+    )
+    if found.taken:
+        sentence = ngettext(
+            "%(n)d picture was hashed, encrypted and forgotten.",
+            "%(n)d pictures were hashed, encrypted and forgotten.",
+            len(found.taken),
+        )
+        messages.success(request, sentence % {"n": len(found.taken)})
+    for name, why in found.refused:
+        messages.warning(request, _("“%(name)s” was left out: %(why)s") % {"name": name, "why": why})
+
+
+@_changing
+def entries(request: HttpRequest, private: PrivateCatalogue) -> None:
+    """Delete entries, or take that back."""
+    change = content.entries_restore if "restore" in request.POST else content.entries_delete
+    change(private=private, names=request.POST.getlist("entries"), actor=person(request))
+
+
+@_changing
+def clients(request: HttpRequest, private: PrivateCatalogue) -> HttpResponse | None:
+    """Admit a client with keys of its own."""
+    form = ClientForm(request.POST)
+    if not form.is_valid():
+        return _page(request, private, may_write=True, client_form=form)
+    services.client_admit(private=private, identity=form.cleaned_data["identity"], actor=person(request))
+    return None
+
+
+@_changing
+def client_remove(request: HttpRequest, private: PrivateCatalogue, client_id: uuid.UUID) -> None:
+    """Relay no more questions of a client."""
+    services.client_remove(client=get_object_or_404(private.clients, pk=client_id), actor=person(request))
+
+
+@login_required
+@require_http_methods(["GET"])
+def kit_download(request: HttpRequest, catalogue_id: uuid.UUID) -> HttpResponse:
+    """Send what a holder or client needs to encrypt on their own machine."""
+    private, _may_write = private_of(user=request.user, catalogue_id=catalogue_id)
+    response = HttpResponse(kit(private), content_type="application/zip")
+    response["Content-Disposition"] = f'attachment; filename="private-{private.key[:8]}.zip"'
+    return response
 
 
 def _beginning(

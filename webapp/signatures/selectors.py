@@ -14,6 +14,7 @@ from django.http import Http404
 
 from provenance.hashing.code import HashCode
 from provenance.matching.bearing import SIGNED_HASH
+from provenance.watermark.presence import presence
 from provenance.watermark.read import Reading, genuine, read
 from webapp.accounts.models import User
 from webapp.accounts.selectors import organisations_of, organisations_to_fill
@@ -111,8 +112,21 @@ class Pointer:
         }
 
 
-def pointer_of(pixels: RGB) -> Pointer | None:
-    """Return the signature of this site that a picture, uint8 ``[H,W,3]``, has; it costs about a second.
+@dataclass(frozen=True)
+class Looked:
+    """What looking for a signature came to.
+
+    Attributes:
+        pointer: this site's signature that was read; None where there is none that can be.
+        presence: probability, 0 to 1, that the picture was signed at all, see :mod:`provenance.watermark.presence`.
+    """
+
+    pointer: Pointer | None
+    presence: float
+
+
+def look(pixels: RGB) -> Looked:
+    """Look for a signature of this site in a picture, uint8 ``[H,W,3]``; it costs about a second.
 
     Raises:
         provenance.models.errors.ModelMissing: the networks are not here.
@@ -125,4 +139,5 @@ def pointer_of(pixels: RGB) -> Pointer | None:
         readings,
         lambda payload: payload.number in codes and vouches(codes[payload.number], payload),
     )
-    return None if reading is None else Pointer(codes[reading.payload.number], reading)
+    pointer = None if reading is None else Pointer(codes[reading.payload.number], reading)
+    return Looked(pointer, presence(readings))

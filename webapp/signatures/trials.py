@@ -26,7 +26,7 @@ from webapp.jobs.processors import take_share_of_processors
 from webapp.jobs.services import Progress, hold_claim, job_create
 from webapp.ratelimit import require
 from webapp.signatures.models import PictureResult, ReadingTest, SignatureCode, TestPicture
-from webapp.signatures.selectors import pointer_of
+from webapp.signatures.selectors import look
 from webapp.signatures.signing import unavailable
 from webapp.uploads import shown_name
 
@@ -124,7 +124,7 @@ def _read(picture: TestPicture, code: SignatureCode) -> None:
     except FileNotFoundError:
         picture.result, picture.message = PictureResult.UNREADABLE, _("It was not read within a day. Send it again.")
         return
-    pointer = pointer_of(pixels)
+    pointer = look(pixels).pointer
     if pointer is None:
         picture.result = PictureResult.NONE
         picture.message = _("No signature of this site was found in it.")

@@ -10,7 +10,6 @@ The holder keeps the entries' ids and needs neither the shares nor the codes aga
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -25,13 +24,13 @@ import numpy.typing as npt
 
 from provenance.private_lookup import frames
 from provenance.private_lookup.agreement import Agreement
-from provenance.private_lookup.errors import BadInput, Refused
+from provenance.private_lookup.errors import BadInput
+from provenance.private_lookup.holding import MANIFEST, begin_folder, read_ids, signed_manifest, write_ids
 from provenance.private_lookup.identity import MOST_MESSAGE, Identity, read_signed, seal, sign, unseal, write_whole
 from provenance.private_lookup.scheme import SHARE_SERVERS
 from provenance.private_lookup.shares import merkle
 from provenance.private_lookup.shares.computation import Pair
 
-MANIFEST = "manifest"
 _KIND = "manifest of shares"
 _SALT = 16
 # Entries of a block at most, so that no file and no message becomes too large.
@@ -176,10 +175,7 @@ class Catalogue:
     def __init__(self, folder: Path, agreement: Agreement) -> None:
         self.folder = folder
         self.agreement = agreement
-        try:
-            self.signed = (folder / MANIFEST).read_bytes()
-        except OSError as problem:
-            raise BadInput(f"{folder} is no private catalogue: {problem.strerror}.") from problem
+        self.signed = signed_manifest(folder)
         self.manifest = read_manifest(self.signed, agreement)
 
     @classmethod
@@ -189,12 +185,7 @@ class Catalogue:
         Raises:
             Refused: the folder has one, or this is not the agreement's holder.
         """
-        if holder.public != agreement.holder:
-            raise Refused(f"{holder.name} does not hold the catalogue of this agreement.")
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if (folder / MANIFEST).exists():
-            raise Refused(f"{folder} has a catalogue already.")
-        write_whole(folder / MANIFEST, sign(holder, _KIND, agreement.digest, Manifest(catalogue, 0, ()).fields()))
+        begin_folder(folder, _KIND, agreement, holder, Manifest(catalogue, 0, ()).fields())
         made = cls(folder, agreement)
         made._give(made.signed)
         return made
@@ -205,11 +196,7 @@ class Catalogue:
         Raises:
             BadInput: they are not here.
         """
-        try:
-            found: list[str] = json.loads((self.folder / f"{block.id}.ids").read_bytes())
-        except (OSError, ValueError) as problem:
-            raise BadInput(f"{self.folder} has no list of the entries of block {block.id[:12]}.") from problem
-        return found
+        return read_ids(self.folder, block.id)
 
     def names(self) -> list[str]:
         """Return the ids of all entries, deleted ones too. Raises BadInput where they are not here."""
@@ -282,7 +269,7 @@ class Catalogue:
                 self.folder / party.name / f"{block.id}.shares",
                 seal(party.sealing, mine, _about(self.agreement, block)),
             )
-        write_whole(self.folder / f"{block.id}.ids", json.dumps([name for name, _code in entries]).encode())
+        write_ids(self.folder, block.id, [name for name, _code in entries])
         return block
 
     def _publish(self, blocks: Sequence[Block], holder: Identity) -> Manifest:

@@ -22,10 +22,11 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from provenance.private_lookup.agreement import Agreement
 from provenance.private_lookup.circuit import Policy
 from provenance.private_lookup.errors import BadInput, Refused
+from provenance.private_lookup.holding import MANIFEST
 from provenance.private_lookup.identity import seal, sign
 from provenance.private_lookup.member import Member
 from provenance.private_lookup.scheme import SHARE_SERVERS, Mode
-from provenance.private_lookup.shares.catalogue import MANIFEST, Block, Manifest, open_block, read_manifest
+from provenance.private_lookup.shares.catalogue import Block, Manifest, open_block, read_manifest
 from provenance.private_lookup.shares.computation import Array, Computation, Link, Pair, margin_bits, packed
 from provenance.private_lookup.shares.question import Question, read_question
 

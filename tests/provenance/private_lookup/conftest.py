@@ -50,6 +50,7 @@ def club(engine_python: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
         yield made
 
 
+@pytest.hookimpl(tryfirst=True)  # Before xdist reads the groups.
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep what uses the same engines and keys, or the same servers, in one process."""
     for item in items:

@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from provenance.private_lookup import engine_setup, frames
 from provenance.private_lookup.circuit import Policy, compile_circuit
 from provenance.private_lookup.engine import Engine, FileName, JointKeys, Limits
 from provenance.private_lookup.errors import BadInput, EngineFailed, EngineUnavailable
-from provenance.private_lookup.scheme import GROUPED, SCHEMES, Scheme, scheme_for
+from provenance.private_lookup.scheme import ALONE, GROUPED, SCHEMES, Scheme, scheme_for
 from tests.provenance.private_lookup.conftest import TOY
 from tests.provenance.private_lookup.keys import make_keys
 
@@ -259,7 +260,7 @@ def test_a_killed_engine_is_started_again_and_asked_again(
 
 def test_memory_is_bounded(engine_python: Path, toy_keys: Keys, block: FileName, query: bytes) -> None:
     keys, _secrets = toy_keys
-    limits = Limits(memory=24 << 20)
+    limits = Limits(memory=1)
     with Engine(TOY, 2, "toy", limits, engine_python) as engine, pytest.raises(EngineFailed, match="memory"):
         engine.evaluate(keys, query, block, BIT, alive=alive(7), seed=b"seed")
 
@@ -291,18 +292,36 @@ def test_memory_decides_about_blocks_where_they_are_not_counted() -> None:
         assert Limits(memory=Limits(most_blocks=count).memory_for(full)).blocks_for(full) == count
 
 
-def test_more_threads_compute_the_same_bytes(
-    engine_python: Path, toy_engine: Engine, toy_keys: Keys, block: FileName, query: bytes
-) -> None:
-    keys, _secrets = toy_keys
-    expected = toy_engine.evaluate(keys, query, block, BIT, alive=alive(7), seed=b"seed")
-    with Engine(TOY, 2, "toy", python=engine_python) as engine:
-        for threads in 2, 1:
-            engine.use_threads(threads)
-            assert engine.evaluate(keys, query, block, BIT, alive=alive(7), seed=b"seed") == expected
-            assert engine.process_id is not None
-            environment = Path(f"/proc/{engine.process_id}/environ").read_bytes().split(b"\0")
-            assert b"OMP_NUM_THREADS=%d" % threads in environment
+@pytest.mark.parametrize("length", [96, 192])
+def test_more_threads_compute_the_same_bytes(engine_python: Path, tmp_path: Path, length: int) -> None:
+    """Of all that is split among threads, also where they are more than the columns of a block; and the right ones."""
+    code = bytes(range(length // 8))
+    rows = b"".join(at_distance(code, distance, distance) for distance in (25, 24, 30, 0))
+    near, far = (np.isin(np.arange(SCHEMES[f"toy-bgv-v1-{length}"].ring), slots) for slots in ((0, 1, 2, 3), (0, 2)))
+    circuits = {policy: compile_circuit(policy, length, TAU) for policy in Policy}
+    with Engine(SCHEMES[f"toy-bgv-v1-{length}"], 2, "threads", python=engine_python) as engine:
+        keys, secrets = make_keys(engine, tmp_path)
+        for group in ALONE, GROUPED:
+            query = engine.encrypt_query(keys, code, group)
+            block, _size = engine.encrypt_block(keys, rows, tmp_path / f"{group}", group=group)
+            made = []
+            for threads in (1, 2, 4):
+                engine.use_threads(threads)
+                evaluate = partial(engine.evaluate, keys, query, block, seed=b"seed", group=group)
+                made.append([
+                    evaluate(circuits[Policy.WHO], alive=near),
+                    evaluate(circuits[Policy.BIT], alive=near),
+                    evaluate(circuits[Policy.BIT], alive=far),
+                    engine.check_query(keys, query, b"seed", group),
+                    engine.check_block(keys, block, used=near, seed=b"seed", group=group),
+                ])
+            assert made[0] == made[1] == made[2]
+            who, matches, none, *checks = made[0]
+            assert np.flatnonzero(decrypt(engine, secrets, who, "who") == 0).tolist() == [1, 3]
+            assert decrypt(engine, secrets, matches, "bit")[0] != 0
+            assert decrypt(engine, secrets, none, "bit")[0] == 0
+            for check in checks:
+                assert not decrypt(engine, secrets, check, "check").any()
 
 
 def test_three_parties(engine_python: Path, tmp_path: Path) -> None:

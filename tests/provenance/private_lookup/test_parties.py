@@ -14,7 +14,14 @@ from provenance.private_lookup import parties
 from provenance.private_lookup.agreement import Agreement
 from provenance.private_lookup.circuit import Policy
 from provenance.private_lookup.client import local_evaluator, offer
-from provenance.private_lookup.errors import BadInput, PrivateLookupError, Refused, SchemeError, WrongPassphrase
+from provenance.private_lookup.errors import (
+    BadInput,
+    Forgotten,
+    PrivateLookupError,
+    Refused,
+    SchemeError,
+    WrongPassphrase,
+)
 from provenance.private_lookup.identity import Identity, Vault, sign
 from provenance.private_lookup.joint_keys import keys_digest
 from provenance.private_lookup.journal import read_journal
@@ -198,14 +205,23 @@ def test_of_who_everything_is_computed_again(
         assert len(one._evaluate(session, question)) == computed
 
 
-def test_offers_are_counted_where_their_seed_would_be_known(
+def test_offers_that_do_not_pass_are_counted_where_their_seed_would_be_known(
     club: Club, keyholders: list[Keyholder], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = club.registry(tmp_path / "often", [random_code(1)])
     with pytest.raises(Refused, match="Only the catalogue's holder"):
         keyholders[0].commit(other.signed, offers=False)
+    before = [keyholder._offers()[1] for keyholder in keyholders]
+    monkeypatch.setattr(parties, "_MOST_FAILED_OFFERS", max(before) + 1)
+    for keyholder in keyholders:
+        monkeypatch.setattr(keyholder, "_registry_folder", other.folder)
+    # A catalogue that comes in pieces: each brings entries to check, and passes.
+    for number in range(2, 5):
+        offer(other, keyholders)
+        other.append([(f"more{number}", random_code(number).bits)], club.holder, club.keys, club.engine)
+    assert [keyholder._offers()[1] for keyholder in keyholders] == before
+    monkeypatch.setattr(parties, "_MOST_FAILED_OFFERS", before[0] + 1)
     offered = events(keyholders[0]).count("offered")
-    monkeypatch.setattr(parties, "_MOST_OFFERS", offered + 1)
     commits: list[bytes] = []
     for _try in range(3):
         commits = [keyholder.commit(other.signed) for keyholder in keyholders]
@@ -213,8 +229,44 @@ def test_offers_are_counted_where_their_seed_would_be_known(
     keyholders[0].reveal(commits)
     assert events(keyholders[0]).count("offered") == offered + 1
     commits = [keyholder.commit(other.signed) for keyholder in keyholders]
-    with pytest.raises(Refused, match="all that may be"):
+    with pytest.raises(Refused, match="did not pass in 24 hours, which is all that may be"):
         keyholders[0].reveal(commits)
+
+
+def test_offers_that_pass_leave_little_and_are_counted_too(
+    club: Club, keyholders: list[Keyholder], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = club.registry(tmp_path / "little", [random_code(n) for n in range(9)])
+    for keyholder in keyholders:
+        monkeypatch.setattr(keyholder, "_registry_folder", other.folder)
+    one = keyholders[0]
+
+    def shares() -> list[str]:
+        return sorted(path.name for path in one._released.glob("*.check.*"))
+
+    before, (every, _failed) = shares(), one._offers()
+    offer(other, keyholders)
+    first = one.journal.entries[-1].fields["blocks"]
+    assert len(first) == 2
+    other.append([("more", random_code(10).bits)], club.holder, club.keys, club.engine)
+    commits = [keyholder.commit(other.signed) for keyholder in keyholders]
+    reveals = [keyholder.reveal(commits) for keyholder in keyholders]
+    checks = [keyholder.check(reveals) for keyholder in keyholders]
+    # Of the one block that is new.
+    assert len(shares()) == len(before) + 1
+    assert [keyholder.admit(checks) for keyholder in keyholders]
+    assert shares() == before
+    assert one.journal.entries[-1].fields["blocks"] == [[other.manifest.blocks[1].sha256, 2]]
+    with pytest.raises(Forgotten):
+        one.admit(checks)
+    # The first block is known still.
+    other.delete(["more"], club.holder)
+    offer(other, keyholders)
+    assert one.journal.entries[-1].fields["blocks"] == []
+    assert one._offers()[0] == every + 3
+    monkeypatch.setattr(parties, "_MOST_OFFERS", every + 3)
+    with pytest.raises(Refused, match="states were offered in 24 hours, which is all that may be"):
+        offer(other, keyholders)
 
 
 def test_a_spot_check_is_of_as_many_blocks_as_wished(

@@ -26,6 +26,7 @@ from provenance.private_lookup.client import local_evaluator, offer
 from provenance.private_lookup.errors import BadInput, KeyholderUnreachable, Refused
 from provenance.private_lookup.identity import Identity
 from provenance.private_lookup.parties import Keyholder
+from provenance.private_lookup.question import most_decrypted_bytes
 from provenance.private_lookup.registry import Registry
 from provenance.private_lookup.service import DistantKeyholder, RemoteKeyholder, serve
 from tests.provenance.private_lookup.club import PASSPHRASES, Club, random_code
@@ -208,6 +209,31 @@ def test_what_speaks_otherwise_is_refused_and_harms_nobody(club: Club, registry:
                         reply = frames.read(stream)
                 assert reply is not None
                 assert (reply[0]["ok"], reply[0]["error"]) == (False, "BadInput")
+            # What is larger than any question, any nonces, or all shares and evaluations, is refused before it is sent.
+            small, shares, blocks = 1 << 20, 2, len(registry.manifest.blocks)
+            one = most_decrypted_bytes(club.agreement.scheme)
+            for step, most in (
+                ("commit", 2 * small),
+                ("reveal", small),
+                ("check", small),
+                ("answer", small + (shares + blocks) * one),
+                ("admit", small + shares * blocks * one),
+                ("unknown", small),
+            ):
+                with socket.socket(socket.AF_UNIX) as connection:
+                    connection.settimeout(30)
+                    connection.connect(str(at))
+                    connection.sendall(frames.start({"do": step, "sizes": [1]}, [most + 1]))
+                    with connection.makefile("rb") as answer:
+                        reply = frames.read(answer)
+                assert reply is not None
+                assert (reply[0]["error"], f"limit of {most}." in reply[0]["message"]) == ("BadInput", True), step
+            with pytest.raises(BadInput, match="over this step's limit"):
+                remote.commit(bytes((1 << 21) + 1))
+            with pytest.raises(BadInput, match="over this step's limit"):
+                remote.admit([bytes(1 << 24)])
+            with pytest.raises(BadInput, match="no message"):
+                remote.commit(bytes(1 << 21))
             with pytest.raises(BadInput, match="missing"):
                 remote.commit(b"")
             with pytest.raises(BadInput, match="every keyholder"):

@@ -6,6 +6,8 @@ import os
 import signal
 import sys
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -19,6 +21,7 @@ from provenance.private_lookup.scheme import ALONE, GROUPED, scheme_for
 from provenance.private_lookup.work import Crowd, Evaluates, Job, LocalWorkers, Member, Task, evaluate_here
 from provenance.private_lookup.work_ray import Node, RayWorkers
 from tests.provenance.private_lookup.conftest import TOY
+from tests.provenance.private_lookup.held import HeldFile
 
 CODE = bytes(range(12))
 
@@ -90,6 +93,45 @@ def test_local_workers_compute_what_one_engine_does(
     os.kill(other, signal.SIGKILL)
     assert workers.evaluate_blocks(job, tasks) == expected
     assert other not in workers.process_ids
+
+
+def test_a_process_that_is_killed_while_it_evaluates_is_replaced_but_only_once(
+    workers: LocalWorkers,
+    toy_engine: Engine,
+    toy_keys: tuple[JointKeys, list[bytes]],
+    work: tuple[Job, list[Task], list[bytes]],
+    tmp_path: Path,
+) -> None:
+    job, tasks, expected = work
+    engine = workers._engines[1]
+
+    def kill() -> None:
+        assert engine.process_id is not None
+        os.kill(engine.process_id, signal.SIGKILL)
+
+    with ThreadPoolExecutor(1) as pool:
+        for kills in (1, 2):
+            # No process has it in memory yet.
+            codes = np.random.default_rng(100 + kills).bytes(8 * 12)
+            path = tmp_path / f"{kills}"
+            file, _size = toy_engine.encrypt_block(toy_keys[0], codes, path, group=GROUPED)
+            asked = [tasks[0], replace(tasks[1], block=file)]
+            with HeldFile(path) as first:
+                answer = pool.submit(workers.evaluate_blocks, job, asked)
+                first.wait()
+                first.put_back()
+                if kills == 1:
+                    kill()
+                    assert answer.result(120) == [expected[0], *evaluate_here(toy_engine, job, asked[1:])]
+                    continue
+                with HeldFile(path) as second:
+                    kill()
+                    second.wait()
+                    second.put_back()
+                    kill()
+                    with pytest.raises(EngineFailed, match="ended twice during 'evaluate'"):
+                        answer.result(120)
+    assert workers.evaluate_blocks(job, tasks) == expected
 
 
 def test_processors_are_kept_busy_and_memory_is_kept_to(engine_python: Path) -> None:

@@ -10,7 +10,8 @@ import torch
 
 from provenance.hashing.autoencoders import AutoencoderHash
 from provenance.models.autoencoder_nets import KINDS, Architecture, Autoencoder, load_autoencoder
-from provenance.training.deephash import LEAST_PICTURES, CannotTrain, Trainer, check_pictures, save_weights
+from provenance.training.deephash import Trainer, save_weights
+from provenance.training.deephash_pictures import LEAST_PICTURES, CannotTrain, check_pictures
 from tests.webapp.pictures import pixels_of
 
 COUNT = 80

@@ -18,12 +18,11 @@ from django.db import connection
 from PIL import Image
 from pytest_django import Settings
 
-from provenance.artwork import recipe as recipes
 from provenance.artwork.record import Record
 from provenance.artwork.signature import read_signature
 from provenance.models import catalogue as models
 from tests.webapp.api.conftest import MakePartner, Partner, upload, work_off
-from tests.webapp.artworks.conftest import TINY
+from tests.webapp.artworks.conftest import TINY, cheap_commitments, tiny_presets
 from tests.webapp.conftest import Cast
 from webapp.accounts.models import AuditEntry, Scope
 from webapp.api.models import IdempotencyRecord
@@ -31,15 +30,10 @@ from webapp.artworks.models import Artwork, ArtworkSecret, Proof
 from webapp.jobs.models import Job
 from webapp.registry.models import Work
 
+__all__ = ["cheap_commitments", "tiny_presets"]
 PROMPT = "zwei rote Hunde im Schnee, 4711"
 NO_DIFFERENCE = (0, 0, 4)
 FILE = b"a signature that nobody else has, 0815"
-
-
-@pytest.fixture(autouse=True)
-def tiny_presets(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in recipes.PRESETS:
-        monkeypatch.setitem(recipes.PRESETS, name, TINY)
 
 
 def asked(**fields: Any) -> dict[str, Any]:

@@ -137,6 +137,7 @@ def test_reading_counts_as_a_check(partner: Partner, settings: Any) -> None:
     settings.CHECKS_PER_HOUR_KEY = 1
     first = read(partner, sample("calla"))
     assert (first.status_code, first.json()["standing"]) == (200, "none")
+    assert first.json()["presence"] < 0.5
     refused = read(partner, sample("calla"))
     assert (refused.status_code, refused.json()["code"]) == (429, "rate_limited")
     assert int(refused["Retry-After"]) > 0
@@ -149,7 +150,7 @@ def test_missing_networks_are_told(partner: Partner, monkeypatch: pytest.MonkeyP
     def missing(_pixels: object) -> None:
         raise ModelMissing("/srv/secret is missing", name="signature", command="")
 
-    monkeypatch.setattr(signatures, "pointer_of", missing)
+    monkeypatch.setattr(signatures, "look", missing)
     answer = read(partner, sample("calla"))
     assert (answer.status_code, answer.json()["code"]) == (503, "signatures_unavailable")
     assert b"/srv" not in answer.content

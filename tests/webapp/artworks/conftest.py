@@ -26,6 +26,7 @@ from webapp.registry.models import Visibility
 
 TINY = Preset(side=32, iterations=4, crops=1)
 PROMPT = "the red forest with a blue lake at sunset"
+CHEAP = 2**4
 FILE = b"My signature: a text that nobody else has, 4711."
 
 
@@ -44,6 +45,12 @@ def tiny_presets(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in recipe.PRESETS:
         monkeypatch.setitem(recipe.PRESETS, name, TINY)
     monkeypatch.setattr(trials, "TRIAL", replace(TINY, iterations=2))
+
+
+@pytest.fixture(autouse=True)
+def cheap_commitments(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have commitments cost no time; that they cost a guesser some is tested where they are made."""
+    monkeypatch.setattr("provenance.artwork.signature._SCRYPT_COST", CHEAP)
 
 
 def signature(data: bytes = FILE) -> Signature:

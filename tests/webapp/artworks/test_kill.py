@@ -24,6 +24,7 @@ from provenance.artwork.generator import generate
 from provenance.artwork.recipe import Preset, Recipe
 from tests.webapp.artworks.conftest import FILE, PROMPT, Request, signature
 from tests.webapp.conftest import Cast
+from tests.webapp.jobs.leases import lease_runs_out
 from webapp import files
 from webapp.artworks.models import Artwork, ArtworkSecret, Proof
 from webapp.artworks.proofs import proof_create
@@ -65,7 +66,6 @@ class Scene:
             "DJANGO_SETTINGS_MODULE": "tests.worker_settings",
             "TEST_DATABASE": str(connection.settings_dict["NAME"]),
             "TEST_MEDIA": str(site.MEDIA_ROOT),
-            "JOB_LEASE_SECONDS": "4",
             "ARTWORK_CHECKPOINT_SECONDS": str(checkpoint_seconds),
             "OMP_NUM_THREADS": "1",
         }
@@ -84,7 +84,7 @@ class Scene:
             while not holds():
                 assert process.poll() is None, self.log.read_text()
                 assert time.monotonic() < end, self.log.read_text()
-                time.sleep(0.005)
+                time.sleep(0.02)
 
         try:
             yield wait_until
@@ -95,7 +95,7 @@ class Scene:
     def kill_before_the_first_checkpoint(self) -> None:
         with self.worker(checkpoint_seconds=300) as wait_until:
             wait_until(self.preview.exists)
-        assert not self.job().is_final
+        self.be_lost()
         assert not self.checkpoint.exists()
 
     def kill_after_two_checkpoints(self) -> None:
@@ -108,7 +108,7 @@ class Scene:
 
         with self.worker() as wait_until:
             wait_until(saved_twice)
-        assert not self.job().is_final
+        self.be_lost()
 
     def kill_while_results_are_written(self, table: str, *written: Path) -> None:
         """Kill a worker that has written these files and stands before that table, which is held meanwhile."""
@@ -116,8 +116,13 @@ class Scene:
             cursor.execute(f"LOCK TABLE {table} IN SHARE MODE")
             with self.worker() as wait_until:
                 wait_until(lambda: all(path.exists() for path in written))
-        assert not self.job().is_final
+        self.be_lost()
         assert self.checkpoint.exists()
+
+    def be_lost(self) -> None:
+        """See that the killed worker was not done; the next one need not wait for its lease."""
+        assert not self.job().is_final
+        lease_runs_out(self.job_id)
 
     def finish(self) -> None:
         """Let the next worker end the job, and see that nothing of the keys is left."""

@@ -7,11 +7,12 @@ import torch
 from django.utils import timezone
 
 from provenance.models.autoencoder_nets import Architecture, Autoencoder
+from provenance.training import deephash_pictures
 from provenance.training.deephash import save_weights
 from tests.webapp.catalogues.conftest import catalogue, import_files
 from tests.webapp.pictures import png
 from webapp.catalogues.models import Catalogue
-from webapp.deephash import services
+from webapp.deephash import services, views
 from webapp.deephash.models import TrainedModel
 from webapp.deephash.storage import Part, path_of
 from webapp.jobs.models import Job, JobState
@@ -33,7 +34,8 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make a training one of a few steps of a tiny net on few pictures."""
     monkeypatch.setattr(services, "STEPS", 6)
     monkeypatch.setattr(services, "SCALE", 0.05)
-    monkeypatch.setattr("provenance.training.deephash.LEAST_PICTURES", 3)
+    for module in (deephash_pictures, services, views):
+        monkeypatch.setattr(module, "LEAST_PICTURES", 3)
 
 
 def finish(job: Job) -> Job:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from django.db import IntegrityError, connection
 from django.urls import reverse
+from django.utils import timezone
 from PIL import Image
 
 from provenance.hashing.deephash import DEEP_HASHES, EDIT_HASH
@@ -21,7 +22,7 @@ from tests.webapp.checks.conftest import upload
 from tests.webapp.conftest import Cast
 from tests.webapp.deephash.conftest import finish, trained
 from tests.webapp.pages.test_public import Page
-from tests.webapp.pictures import pixels_of, png
+from tests.webapp.pictures import flat_png, pixels_of, png
 from webapp import files
 from webapp.catalogues.models import Catalogue
 from webapp.catalogues.services import catalogue_create
@@ -34,8 +35,9 @@ from webapp.deephash.search import bits_of, works_nearest
 from webapp.deephash.storage import Part, path_of
 from webapp.errors import ProductError
 from webapp.files import Area
-from webapp.jobs.models import JobState
+from webapp.jobs.models import Job, JobState
 from webapp.jobs.runner import execute
+from webapp.jobs.services import job_cancel
 from webapp.registry.models import Visibility, Work
 
 pytestmark = pytest.mark.django_db
@@ -225,6 +227,56 @@ def test_a_file_that_is_lost_does_not_stop_the_others(cast: Cast, pictures: Cata
     assert choice.unreadable == [str(lost.pk)]
     assert DeepCode.objects.count() == 2
     assert services.hashing_begin_owed() == 0
+
+
+def test_plain_pictures_get_no_code_and_are_not_asked_about(cast: Cast, pictures: Catalogue) -> None:
+    import_files(pictures, {"flat.png": flat_png()})
+    choice = choose(cast, pictures)
+    choice.refresh_from_db()
+    assert choice.plain == [str(Work.objects.get(title="flat").pk)]
+    assert DeepCode.objects.count() == 3
+    assert services.hashing_begin_owed() == 0
+    client, address = cast.client("owner"), reverse("deephash:page", args=[pictures.pk])
+    assert "1 picture is too simple for one" in client.get(address).content.decode()
+    asked = io.BytesIO(flat_png())
+    asked.name = "flat.png"
+    response = client.post(address, {"picture": asked})
+    assert response.status_code == 400
+    assert "too simple for a hash" in response.content.decode()
+    assert not run_check(cast, flat_png()).evidence.filter(version=EDIT_HASH.algorithm).exists()
+
+
+def test_what_was_cancelled_says_so_and_waits_until_it_is_let_go_on(cast: Cast, pictures: Catalogue) -> None:
+    services.hash_choose(catalogue=pictures, algorithm=EDIT_HASH.algorithm, actor=cast.owner)
+    choice = CatalogueHash.objects.get()
+    assert choice.job is not None
+    job_cancel(job=choice.job)
+    Job.objects.filter(pk=choice.job.pk).update(updated_at=timezone.now() - 2 * services.AGAIN_AFTER)
+    assert services.hashing_begin_owed() == 0
+    client, address = cast.client("owner"), reverse("deephash:page", args=[pictures.pk])
+    page = client.get(address).content.decode()
+    assert "Giving the pictures their codes was cancelled" in page
+    assert "Go on" in page
+    assert "Go on" not in cast.client("viewer").get(address).content.decode()
+    client.post(reverse("deephash:choose", args=[pictures.pk]), {"algorithm": EDIT_HASH.algorithm})
+    choice.refresh_from_db()
+    assert choice.job is not None
+    assert finish(choice.job).state == JobState.SUCCEEDED
+    assert DeepCode.objects.count() == 3
+    assert "was cancelled" not in client.get(address).content.decode()
+
+
+def test_what_failed_says_so_and_is_tried_again_within_an_hour(cast: Cast, pictures: Catalogue) -> None:
+    model = trained(pictures)
+    path_of(model.pk, Part.WEIGHTS).unlink()
+    hashes._loaded.cache_clear()
+    choice = choose(cast, pictures, model.algorithm)
+    page = cast.client("owner").get(reverse("deephash:page", args=[pictures.pk])).content.decode()
+    assert "is not here or damaged" in page
+    assert "tried again within an hour" in page
+    assert services.hashing_begin_owed() == 0
+    Job.objects.filter(pk=choice.job_id).update(updated_at=timezone.now() - 2 * services.AGAIN_AFTER)
+    assert services.hashing_begin_owed() == 1
 
 
 def test_another_choice_takes_the_codes_of_the_one_before_away(cast: Cast, pictures: Catalogue) -> None:

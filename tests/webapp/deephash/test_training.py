@@ -14,11 +14,11 @@ from django.utils import timezone
 from PIL import Image
 
 from provenance.hashing.autoencoders import grey
-from provenance.training import deephash
+from provenance.training import deephash, deephash_pictures
 from tests.webapp.catalogues.conftest import import_files
 from tests.webapp.conftest import Cast
 from tests.webapp.deephash.conftest import finish, trained
-from tests.webapp.pictures import jpeg, pixels_of, png
+from tests.webapp.pictures import flat_png, jpeg, pixels_of, png
 from webapp import files
 from webapp.catalogues.models import Catalogue
 from webapp.deephash import services
@@ -54,7 +54,8 @@ def test_it_works(cast: Cast, pictures: Catalogue) -> None:
     assert client.post(reverse("deephash:train", args=[pictures.pk]), {"kind": "vte", "bits": "64"}).status_code == 409
     assert finish(model.job).state == JobState.SUCCEEDED
     model.refresh_from_db()
-    assert (model.pictures, len(model.history), sum(model.curve)) == (3, 6, 3)
+    assert (model.pictures, model.held_out, len(model.history), sum(model.curve)) == (2, 1, 6, 2)
+    assert trained_hash(model).policy.source.endswith("one of which it did not learn from")
     assert not files.path_of(Area.DEEPHASH, key_of(model.pk, Part.LEVELS)).exists()
     choice = CatalogueHash.objects.get(catalogue=pictures)
     assert choice.algorithm == model.algorithm
@@ -73,8 +74,9 @@ def test_a_picture_that_is_there_twice_does_not_count_as_two_different_ones(cata
     levels = np.stack([grey(pixels_of(seed), 128) for seed in (1, 2, 3)])
     again = grey(np.asarray(Image.open(io.BytesIO(jpeg(1)))), 128)
     assert (again != levels[0]).any()
-    assert sum(services._curve(model, np.stack([*levels, again]))) == 5, "of six pairs"
-    assert sum(services._curve(model, np.stack([levels[0], again]))) == 0
+    held_out, learnt = np.array([0]), np.array([1, 2, 3])
+    assert sum(services._curve(model, np.stack([*levels, again]), held_out, learnt)) == 2, "of three pairs"
+    assert sum(services._curve(model, np.stack([levels[0], again]), held_out, np.array([1]))) == 0
     assert trained_hash(model).policy.source.endswith("which it learnt from")
 
 
@@ -92,7 +94,8 @@ def test_pictures_are_read_in_slices_each_once_and_not_more_than_are_learnt_from
 
     monkeypatch.setattr(services, "pixels_of", reading)
     monkeypatch.setattr(services, "SLICE_SECONDS", 0.0)
-    monkeypatch.setattr("provenance.training.deephash.LEAST_PICTURES", 2)
+    for module in (deephash_pictures, services):
+        monkeypatch.setattr(module, "LEAST_PICTURES", 2)
     monkeypatch.setattr(services, "MOST_LEARNT", 2)
     model = begin(cast, pictures)
     for count in (1, 2, 3):
@@ -105,7 +108,40 @@ def test_pictures_are_read_in_slices_each_once_and_not_more_than_are_learnt_from
     assert finish(model.job).state == JobState.SUCCEEDED
     assert len(set(read)) == len(read) == 3
     model.refresh_from_db()
-    assert model.pictures == 2
+    assert (model.pictures, model.held_out) == (1, 1)
+
+
+@pytest.mark.usefixtures("small")
+def test_a_tenth_is_not_learnt_from_and_thresholds_are_of_it(
+    cast: Cast, catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import_files(catalogue, {f"{seed}.png": png(seed) for seed in range(12)})
+    learnt: set[int] = set()
+    pictures_of = deephash.Trainer._pictures
+
+    def learning(trainer: deephash.Trainer, rows: Any) -> Any:
+        if trainer.net.training:
+            learnt.update(int(row) for row in rows)
+        return pictures_of(trainer, rows)
+
+    monkeypatch.setattr(deephash.Trainer, "_pictures", learning)
+    model = begin(cast, catalogue)
+    assert finish(model.job).state == JobState.SUCCEEDED
+    model.refresh_from_db()
+    assert learnt == set(range(12)) - {0, 10}
+    assert (model.pictures, model.held_out, sum(model.curve)) == (10, 2, 20)
+    page = cast.client("owner").get(reverse("deephash:page", args=[catalogue.pk])).content.decode()
+    assert f"reconstruction {model.history[-1]['tune_psnr']:.1f} dB of 2 others" in page
+
+
+@pytest.mark.usefixtures("small")
+def test_plain_pictures_are_not_learnt_from(cast: Cast, pictures: Catalogue) -> None:
+    import_files(pictures, {"flat.png": flat_png()})
+    assert works_of(pictures).count() == 4
+    model = begin(cast, pictures)
+    assert finish(model.job).state == JobState.SUCCEEDED
+    model.refresh_from_db()
+    assert model.pictures + model.held_out == 3
 
 
 @pytest.mark.usefixtures("small")
@@ -153,6 +189,9 @@ def test_one_that_is_cancelled_leaves_nothing(cast: Cast, pictures: Catalogue, m
 def test_an_empty_and_a_tiny_catalogue_are_refused_with_the_reason(
     cast: Cast, catalogue: Catalogue, pictures: Catalogue
 ) -> None:
+    page = cast.client("owner").get(reverse("deephash:page", args=[pictures.pk])).content.decode()
+    assert "at least 64 pictures" in page, "it is said beforehand"
+    assert "has 3 pictures" in page
     with pytest.raises(ProductError, match="has 3 pictures; a hash needs at least 64"):
         begin(cast, pictures)
     catalogue.items.all().delete()
@@ -184,3 +223,27 @@ def test_a_catalogue_of_one_picture_again_and_again_is_refused_with_the_reason(
     assert "only 1 differ from each other" in job.error_message
     page = cast.client("owner").get(reverse("deephash:page", args=[catalogue.pk])).content.decode()
     assert "only 1 differ from each other" in page
+
+
+def test_a_refused_form_s_address_leads_back_to_the_page(cast: Cast, pictures: Catalogue) -> None:
+    client, page = cast.client("owner"), reverse("deephash:page", args=[pictures.pk])
+    forms = {
+        reverse("deephash:train", args=[pictures.pk]): {"kind": "con-vae", "bits": "64"},
+        reverse("deephash:choose", args=[pictures.pk]): {"algorithm": "md5"},
+        reverse("deephash:delete", args=[pictures.pk, trained(pictures).pk]): {},
+    }
+    for address, data in forms.items():
+        assert client.post(address, data).status_code == 400
+        assert client.get(address)["Location"] == page
+
+
+@pytest.mark.usefixtures("small")
+def test_a_refusal_is_not_taken_away_by_the_page_that_loads_itself_anew(cast: Cast, pictures: Catalogue) -> None:
+    client, address = cast.client("owner"), reverse("deephash:train", args=[pictures.pk])
+    begin(cast, pictures)
+    watched = client.get(reverse("deephash:page", args=[pictures.pk])).content.decode()
+    refused = client.post(address, {"kind": "con-vae", "bits": "64"}).content.decode()
+    assert "is being trained on this catalogue" in refused
+    for how in ("js/jobs.js", 'http-equiv="refresh"'):
+        assert how in watched
+        assert how not in refused

@@ -16,7 +16,7 @@ from webapp.embedded.places import place_of
 
 
 @contextmanager
-def _open_folder() -> Iterator[Path]:
+def open_folder() -> Iterator[Path]:
     """A folder that the server's user can enter, which pytest's own temporary folder is not for root's."""
     folder = Path(tempfile.mkdtemp(prefix="provenance-embedded-"))
     folder.chmod(0o711)
@@ -32,14 +32,14 @@ def _open_folder() -> Iterator[Path]:
 @pytest.fixture
 def empty_dir() -> Iterator[Path]:
     """A data folder in which there is no server yet."""
-    with _open_folder() as folder:
+    with open_folder() as folder:
         yield folder
 
 
 @pytest.fixture(scope="session")
 def initialised() -> Iterator[Path]:
     """A data folder to copy: making one anew for each test takes a second."""
-    with _open_folder() as folder:
+    with open_folder() as folder:
         postgres.ensure_running(folder)
         postgres.stop(folder)
         yield folder
@@ -48,6 +48,6 @@ def initialised() -> Iterator[Path]:
 @pytest.fixture
 def data_dir(initialised: Path) -> Iterator[Path]:
     """A data folder with a server that is not running."""
-    with _open_folder() as folder:
+    with open_folder() as folder:
         subprocess.run(["cp", "-a", initialised / "postgres", folder], check=True)
         yield folder

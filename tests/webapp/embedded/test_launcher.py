@@ -11,11 +11,13 @@ import sys
 import threading
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
 import pytest
 
+from tests.webapp.embedded.conftest import open_folder
 from webapp.embedded import postgres
 from webapp.embedded.children import _orphans
 from webapp.embedded.waiting import within
@@ -93,8 +95,8 @@ def answers_again(url: str) -> bool:
         return False
 
 
-@pytest.fixture
-def launch(empty_dir: Path) -> Iterator[Callable[..., Site]]:
+@contextmanager
+def launching(folder: Path) -> Iterator[Callable[..., Site]]:
     """Launch sites of one data folder; whatever a failed test leaves is ended."""
     sites = []
 
@@ -103,23 +105,45 @@ def launch(empty_dir: Path) -> Iterator[Callable[..., Site]]:
             with socket.socket() as trial:
                 trial.bind(("127.0.0.1", 0))
                 port = trial.getsockname()[1]
-        sites.append(Site(empty_dir, port=port))
+        sites.append(Site(folder, port=port))
         return sites[-1]
 
     yield start
     for site in sites:
         site.process.kill()
         site.process.wait()
-    for process in _orphans(empty_dir):
+    for process in _orphans(folder):
         process.kill()
 
 
-def test_from_nothing_to_serving_and_back_to_nothing(launch, empty_dir):
+@pytest.fixture
+def launch(empty_dir: Path) -> Iterator[Callable[..., Site]]:
+    """Launch sites of a folder in which there is nothing yet."""
+    with launching(empty_dir) as start:
+        yield start
+
+
+@pytest.fixture(scope="module")
+def kept_dir() -> Iterator[Path]:
+    """A data folder that the first test fills: filling it again for the second would take as long."""
+    with open_folder() as folder:
+        yield folder
+
+
+@pytest.fixture
+def launch_kept(kept_dir: Path) -> Iterator[Callable[..., Site]]:
+    """Launch sites of the folder that is kept."""
+    with launching(kept_dir) as start:
+        yield start
+
+
+@pytest.mark.xdist_group("launcher")
+def test_from_nothing_to_serving_and_back_to_nothing(launch_kept, kept_dir):
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen()
         taken = listener.getsockname()[1]
-        site = launch(taken)
+        site = launch_kept(taken)
         url = site.up()
     assert f"Port {taken} is taken" in site.says("is taken")
     assert url != f"http://127.0.0.1:{taken}"
@@ -128,27 +152,28 @@ def test_from_nothing_to_serving_and_back_to_nothing(launch, empty_dir):
     assert site.says("check   |")
     assert [line for line in site.lines if "FAILED" in line or "Traceback" in line] == [], "\n".join(site.lines)
 
-    second = launch()
+    second = launch_kept()
     assert second.process.wait(60) == 1
     assert f"is up already at {url}" in second.says("is up already")
 
     assert site.end(signal.SIGINT) == 0
     assert site.lines[-1] == "site    | Stopped."
     assert site.leftovers() == []
-    assert postgres.status(empty_dir).pid is None
+    assert postgres.status(kept_dir).pid is None
     with pytest.raises(OSError, match="refused"):
         answer(f"{url}/healthz")
 
 
-def test_it_survives_what_is_killed_around_it(launch, empty_dir):
-    first = launch()
+@pytest.mark.xdist_group("launcher")
+def test_it_survives_what_is_killed_around_it(launch_kept, kept_dir):
+    first = launch_kept()
     url = first.up()
     first.child("worker").kill()
     assert "starts again" in first.says("worker was ended by SIGKILL")
     first.child("uvicorn").kill()
     assert "starts again" in first.says("web was ended by SIGKILL")
     assert within(60, lambda: answers_again(f"{url}/readyz"))
-    database = postgres.status(empty_dir).pid
+    database = postgres.status(kept_dir).pid
     os.kill(database, signal.SIGKILL)
     first.says("PostgreSQL is gone")
     assert within(60, lambda: answers_again(f"{url}/readyz"))
@@ -158,13 +183,13 @@ def test_it_survives_what_is_killed_around_it(launch, empty_dir):
     assert first.leftovers() != []
     assert answer(f"{url}/healthz")["status"] == "ok"
 
-    again = launch()
+    again = launch_kept()
     assert "an earlier start had left running" in again.says("Ended")
     url = again.up()
     assert answer(f"{url}/readyz")["status"] == "ok"
     assert again.end(signal.SIGTERM) == 0
     assert again.leftovers() == []
-    assert postgres.status(empty_dir).pid is None
+    assert postgres.status(kept_dir).pid is None
 
 
 def test_told_to_stop_while_it_starts(launch, empty_dir):

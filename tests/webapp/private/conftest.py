@@ -124,6 +124,7 @@ def fill(cast: Cast, private: PrivateCatalogue, files: dict[str, bytes], **optio
     return taken
 
 
+@pytest.hookimpl(tryfirst=True)  # Before xdist reads the groups.
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep what uses the same keyholders in one process."""
     for item in items:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Callable, Sequence
 from datetime import timedelta
@@ -24,6 +25,7 @@ from webapp.catalogues.models import Catalogue
 from webapp.checks.models import Check, EvidenceKind, Verdict
 from webapp.checks.receipt import receipt
 from webapp.checks.services import check_submit
+from webapp.embedded.waiting import within
 from webapp.errors import ProductError
 from webapp.jobs.models import Job, JobState
 from webapp.jobs.runner import execute
@@ -31,6 +33,7 @@ from webapp.jobs.services import job_cancel
 from webapp.private import asking
 from webapp.private.alarms import alarm_if_due, alarms_of
 from webapp.private.models import PrivateCatalogue, PrivateQuestion, QuestionState
+from webapp.private.storage import meeting_of
 
 pytestmark = pytest.mark.django_db
 
@@ -200,11 +203,17 @@ def happens_once(monkeypatch: pytest.MonkeyPatch, happening: Callable[[], None])
 def test_what_dies_in_the_middle_is_asked_once_more(
     cast: Cast, private: PrivateCatalogue, place: Keyholders, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(asking, "_SECONDS_TO_COME_BACK", 8.0)
+    monkeypatch.setattr(asking, "_SECONDS_TO_COME_BACK", 1.0)
+
+    def answers() -> bool:
+        with socket.socket(socket.AF_UNIX) as connection:
+            return connection.connect_ex(str(meeting_of(private).socket("museum"))) == 0
 
     def restart() -> None:
         place.kill("museum")
-        threading.Thread(target=place.start, args=("museum",)).start()
+        place.start("museum")
+        # It is there again, and knows nothing of the question.
+        assert within(60, answers)
 
     happens_once(monkeypatch, restart)
     check = ask(private, jpeg(1), cast.outsider)

@@ -5,25 +5,31 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+from typing import Any
 
 import pytest
 from django.urls import reverse
 
-from provenance.private_lookup.errors import EngineFailed
+from provenance.private_lookup.errors import EngineFailed, Refused
 from tests.webapp.catalogues.conftest import sent
 from tests.webapp.checks.conftest import flat
 from tests.webapp.conftest import Cast
 from tests.webapp.pages.test_public import Page
 from tests.webapp.pictures import png
 from tests.webapp.private.conftest import Keyholders, begin, fill, finish
-from webapp.accounts.models import AuditEntry
+from webapp.accounts.models import AuditEntry, Organisation, User
+from webapp.accounts.services import organisation_create
 from webapp.catalogues.imports import import_create
 from webapp.catalogues.models import Catalogue
+from webapp.catalogues.services import catalogue_create, catalogue_delete
 from webapp.errors import ErrorCode, ProductError
+from webapp.jobs.models import Job
 from webapp.private import content, intake
 from webapp.private.feature import feature
-from webapp.private.models import PrivateCatalogue, PrivateState
+from webapp.private.models import HeldBy, PrivateCatalogue, PrivateState
+from webapp.private.services import Terms, private_begin
 from webapp.private.storage import blocks_of, holder_of, meeting_of, sweep
+from webapp.registry.models import Visibility
 
 pytestmark = pytest.mark.django_db
 
@@ -149,13 +155,36 @@ def test_a_worker_that_is_killed_leaves_nothing_half_done(
     monkeypatch.setattr(content, "offer", ends)
     finish(content.entries_delete(private=private, names=["1.png"], actor=cast.owner))
     private.refresh_from_db()
-    assert (private.offered is None, manifest.read_bytes() == before) == (False, True)
+    assert (private.offered is None, private.problem, manifest.read_bytes() == before) == (False, "", True)
+    page = cast.client("owner").get(reverse("private:page", args=[catalogue.pk])).content.decode()
+    assert ("It is begun once more." in page, "was refused" in page) == (True, False)
     assert content.offers_begin_owed() == 1
     private.refresh_from_db()
     finish(private.job)
     private.refresh_from_db()
     assert (private.offered, private.problem, manifest.read_bytes() == before) == (None, "The engine ended.", True)
     assert content.offers_begin_owed() == 0
+    # Refused while a newer state comes in: that one's first failure is its first, and not the second.
+    newer: list[Job | None] = []
+
+    def refuses(*_arguments: object) -> None:
+        newer.append(content.entries_delete(private=private, names=["1.png"], actor=cast.owner))
+        raise Refused("The older state is refused.")
+
+    monkeypatch.setattr(content, "offer", refuses)
+    finish(content.entries_restore(private=private, names=["1.png"], actor=cast.owner))
+    private.refresh_from_db()
+    assert (private.offered is None, private.problem, private.failed_checks) == (False, "", 0)
+    # The row is the newer one's; why the older one was refused stands among what was done.
+    activity = cast.client("owner").get(reverse("accounts_site:activity", args=[cast.organisation.pk])).content.decode()
+    assert "The older state is refused." in activity
+    monkeypatch.setattr(content, "offer", ends)
+    for failed in (1, 2):
+        finish(newer.pop() if newer else private.job)
+        private.refresh_from_db()
+        assert (private.offered is None, private.failed_checks) == (failed == 2, failed)
+        content.offers_begin_owed()
+        private.refresh_from_db()
 
 
 def test_only_editors_of_its_organisation_change_it(cast: Cast, catalogue: Catalogue, place: Keyholders) -> None:
@@ -170,6 +199,35 @@ def test_only_editors_of_its_organisation_change_it(cast: Cast, catalogue: Catal
     wrong = {**confirmed, "held_by": "holder", "identity": '{"name": "x"}'}
     assert "This is no identity.json" in cast.client("owner").post(address, wrong).content.decode()
     assert not PrivateCatalogue.objects.exists()
+
+
+def test_an_organisation_has_so_many_and_the_site_has(
+    cast: Cast, place: Keyholders, settings: Any
+) -> None:
+    settings.PRIVATE_MAX_CATALOGUES, settings.PRIVATE_MAX_CATALOGUES_SITE = 1, 2
+
+    def begun(organisation: Organisation, name: str, actor: User) -> PrivateCatalogue:
+        made = catalogue_create(organisation=organisation, name=name, visibility=Visibility.PUBLIC, actor=actor)
+        terms = Terms(HeldBy.SITE, "pdq-v1", 32, False, 100)
+        return private_begin(catalogue=made, terms=terms, holder=None, actor=actor)
+
+    first = begun(cast.organisation, "one", cast.owner)
+    with pytest.raises(ProductError, match="Your organisation and you have 1 private catalogues") as refused:
+        begun(cast.organisation, "two", cast.colleague)
+    assert (refused.value.code, refused.value.status) == (ErrorCode.QUOTA_EXCEEDED, 409)
+    # Another organisation makes no room for the same person.
+    with pytest.raises(ProductError, match="Your organisation and you"):
+        begun(cast.elsewhere, "one", cast.owner)
+    begun(cast.elsewhere, "two", cast.outsider)
+    third = organisation_create(name="Third", founder=cast.colleague)
+    with pytest.raises(ProductError, match="as it has room for"):
+        begun(third, "one", cast.colleague)
+    # What is deleted may come back: it makes room when it is purged, for its own organisation and for others.
+    catalogue_delete(catalogue=first.catalogue, actor=cast.owner)
+    with pytest.raises(ProductError, match="as it has room for"):
+        begun(third, "two", cast.colleague)
+    first.catalogue.delete()
+    begun(third, "three", cast.colleague)
 
 
 def test_keys_are_forgotten_with_their_catalogue(cast: Cast, catalogue: Catalogue, place: Keyholders) -> None:

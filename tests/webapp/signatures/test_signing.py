@@ -32,7 +32,7 @@ from webapp.registry.services import works_delete
 from webapp.signatures import services, signing
 from webapp.signatures.keys import _keys, false_acceptance, payload_of, vouches
 from webapp.signatures.models import SignatureCode
-from webapp.signatures.selectors import pointer_of
+from webapp.signatures.selectors import look
 from webapp.signatures.services import code_restore, code_revoke, generator_create, number_give, signing_begin
 
 pytestmark = pytest.mark.django_db
@@ -45,7 +45,7 @@ def test_it_works(cast: Cast, signed: Callable[..., Signed]) -> None:
     copy = pixels(made.data)
     assert copy.shape == pixels(original).shape
     assert psnr(copy, pixels(original)) > 38
-    pointer = pointer_of(copy)
+    pointer = look(copy).pointer
     assert pointer is not None
     assert pointer.code == made.code
     entry = AuditEntry.objects.get(verb="signature.given")
