@@ -205,6 +205,7 @@ def read_lines(path: Path) -> tuple[dict[str, Line], dict[str, Any]]:
     """Read what ``provenance.training.detector`` wrote: lines by name, and what the file says of itself.
 
     Raises:
+        ModelMissing: it cannot be read.
         ModelCorrupt: it is something else.
     """
     try:
@@ -215,7 +216,10 @@ def read_lines(path: Path) -> tuple[dict[str, Line], dict[str, Any]]:
             name: Line(row.astype(np.float32), float(offset), **about["calibration"][name])
             for name, row, offset in zip(about["lines"], weights, offsets, strict=True)
         }
-    except (SafetensorError, KeyError, TypeError, ValueError, OSError) as problem:
+    except OSError as problem:
+        words = f"{path} cannot be read ({problem}). Make one by provenance.training.detector, or name none."
+        raise ModelMissing(words, name=MODEL, command=None) from problem
+    except (SafetensorError, KeyError, TypeError, ValueError) as problem:
         raise ModelCorrupt(MODEL, path, f"it is no file of a detector ({problem}).") from problem
     return lines, about
 
