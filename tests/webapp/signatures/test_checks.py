@@ -105,6 +105,7 @@ def test_a_copied_signature_is_caught(cast: Cast, signed: Sign, check_now: Check
     assert "on another picture" in found.summary
     assert "chelsea" in found.summary
     assert check.verdict == "not_found"
+    assert "It carries the signature of another record, “chelsea”" in check.explanation
     html = cast.client("owner").get(reverse("checks:detail", args=[check.pk])).content.decode()
     assert "Copied from another picture" in html
 
