@@ -50,13 +50,17 @@ class Fused:
 
 
 def fuse(evidence: Sequence[Finding], *, registry_size: int) -> Fused:
-    """Return the verdict of :func:`_fuse`, and say beside it where a signature was copied from another record.
+    """Return the verdict of :func:`_fuse`, and say beside it where a signature was copied from another record
+    and reviewers do not know better.
 
     SIGNATURE evidence says with ``data["standing"]`` whether it is on another picture than it was given to.
     """
     fused = _fuse(evidence, registry_size=registry_size)
+    reviews = (item for item in evidence if item.kind == EvidenceKind.REVIEW)
+    confirmed = {_work_id(item) for item in reviews if item.outcome == Outcome.FOR}
     for item in evidence:
-        if item.kind == EvidenceKind.SIGNATURE and item.data["standing"] == "copied":
+        copied = item.kind == EvidenceKind.SIGNATURE and item.data["standing"] == "copied"
+        if copied and _work_id(item) not in confirmed:
             return Fused(fused.verdict, f"{fused.explanation} {_copied_words(item)}")
     return fused
 
