@@ -8,6 +8,7 @@ mean, a picture like those of the calibration is put on the wrong side no more o
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -19,18 +20,19 @@ F64 = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 
 
-def platt(margins: F64, made: Bools) -> tuple[float, float]:
+def platt(made: Sequence[F64], others: Sequence[F64]) -> tuple[float, float]:
     """Fit slope and intercept so that ``expit(slope * margin + intercept)`` is the probability that a picture was made
     by AI, if there were as many of those as of others.
 
     Args:
-        margins: ``[N]``, of pictures that the margins were not fitted to.
-        made: ``[N]``, which of them were.
+        made: of each machine its margins, ``[N]``, of AI's pictures that it was not fitted to; machines count alike.
+        others: of the same machines their margins, ``[M]``, of people's pictures that they were not fitted to.
     """
-    positives, negatives = int(made.sum()), int((~made).sum())
+    positives, negatives = sum(map(len, made)), sum(map(len, others))
+    margins = np.concatenate([*made, *others])
     # Platt's targets: never quite 0 or 1.
-    wanted = np.where(made, (positives + 1) / (positives + 2), 1 / (negatives + 2))
-    weight = np.where(made, 0.5 / positives, 0.5 / negatives)
+    wanted = np.repeat([(positives + 1) / (positives + 2), 1 / (negatives + 2)], [positives, negatives])
+    weight = np.concatenate([np.full(len(one), 0.5 / len(made) / len(one)) for one in (*made, *others)])
 
     def loss(parameters: F64) -> tuple[float, F64]:
         logits = parameters[0] * margins + parameters[1]

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from provenance.detection.tower import Tower
 
 MODEL = "ai-detector"
-VERSION = "ai-detector-v1"
+VERSION = "ai-detector-v2"
 F32 = npt.NDArray[np.float32]
 
 
@@ -82,7 +82,7 @@ class Detection:
 
     Attributes:
         probability: 0..1; None where it cannot be told, or the figure would be read as an answer.
-        margin: mean of the crops', no chance but a distance; None where there was nothing to judge.
+        margin: mean of the crops'; None where there was nothing to judge.
         reason: ``"small"``, ``"long"`` or ``"plain"`` where there was nothing to judge.
     """
 
@@ -128,7 +128,7 @@ class Detector:
 
     @property
     def version(self) -> str:
-        """``ai-detector-v1`` of the shipped one, of any other one its own; stored with every answer."""
+        """``ai-detector-v2`` of the shipped one, of any other one its own; stored with every answer."""
         self.load()
         return str(self._about["version"])
 
@@ -205,6 +205,7 @@ def read_lines(path: Path) -> tuple[dict[str, Line], dict[str, Any]]:
     """Read what ``provenance.training.detector`` wrote: lines by name, and what the file says of itself.
 
     Raises:
+        ModelMissing: it cannot be read.
         ModelCorrupt: it is something else.
     """
     try:
@@ -215,7 +216,10 @@ def read_lines(path: Path) -> tuple[dict[str, Line], dict[str, Any]]:
             name: Line(row.astype(np.float32), float(offset), **about["calibration"][name])
             for name, row, offset in zip(about["lines"], weights, offsets, strict=True)
         }
-    except (SafetensorError, KeyError, TypeError, ValueError, OSError) as problem:
+    except OSError as problem:
+        words = f"{path} cannot be read ({problem}). Make one by provenance.training.detector, or name none."
+        raise ModelMissing(words, name=MODEL, command=None) from problem
+    except (SafetensorError, KeyError, TypeError, ValueError) as problem:
         raise ModelCorrupt(MODEL, path, f"it is no file of a detector ({problem}).") from problem
     return lines, about
 

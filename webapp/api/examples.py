@@ -106,7 +106,7 @@ _ORIGIN = {
     "ordinal": 0,
     "outcome": "neutral",
     "summary": "Whether AI made this picture cannot be told from how it looks.",
-    "version": "ai-detector-v1",
+    "version": "ai-detector-v2",
     "figures": {
         "band": "cannot_tell",
         "probability": None,

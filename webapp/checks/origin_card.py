@@ -44,8 +44,9 @@ def content(data: dict[str, Any]) -> Content:
             (
                 _("Margin, which is no chance"),
                 _(
-                    "%(margin).2f; from %(likely_ai).2f on, “probably”; up to %(likely_not_ai).2f, “unlike”; in "
-                    "between there is no answer"
+                    "%(margin).2f, where 1 and -1 are what the machine was fitted to give for AI's and for people's "
+                    "pictures; from %(likely_ai).2f on, “probably”; up to %(likely_not_ai).2f, “unlike”; in between "
+                    "there is no answer"
                 )
                 % {"margin": data["margin"], **data["margin_thresholds"]},
             )

@@ -24,17 +24,18 @@ def test_platt_finds_the_curve_that_the_margins_follow() -> None:
     random = np.random.default_rng(0)
     margins = random.normal(0, 2, 40_000)
     made = random.random(40_000) < expit(1.5 * margins + 0.0)
-    slope, intercept = platt(margins, made)
+    slope, intercept = platt([margins[made]], [margins[~made]])
     assert slope == pytest.approx(1.5, rel=0.1)
     assert intercept == pytest.approx(0, abs=0.1)
 
 
-def test_platt_takes_both_kinds_for_equally_frequent() -> None:
+def test_platt_takes_both_kinds_and_all_machines_for_equally_frequent() -> None:
     random = np.random.default_rng(2)
     made, other = random.normal(1, 1, 400), random.normal(-1, 1, 400)
-    even = platt(np.concatenate([made, other]), np.arange(800) < 400)
-    uneven = platt(np.concatenate([made, *[other] * 9]), np.arange(4000) < 400)
-    assert uneven == pytest.approx(even, abs=0.02)
+    even = platt([made], [other])
+    assert platt([made], [np.tile(other, 9)]) == pytest.approx(even, abs=0.02)
+    both = platt([made, made + 2], [other, other + 2])
+    assert platt([made, np.tile(made + 2, 9)], [other, other + 2]) == pytest.approx(both, abs=0.02)
     assert expit(even[1]) == pytest.approx(0.5, abs=0.1)
 
 

@@ -168,6 +168,7 @@ def test_the_command_line_says_it_in_words_and_in_json(tmp_path: Path) -> None:
     assert "cup.png" in done.stdout
     missing = run.invoke(app, ["detect", str(paths["cup"]), "--detector", str(tmp_path / "none")])
     assert missing.exit_code == 2
+    assert "Make one by provenance.training.detector" in " ".join(missing.stderr.split())
     alone = run.invoke(app, ["detect", str(paths["cup"]), "--weights", str(store.path(SHIPPED))])
     assert alone.exit_code == 2
     assert "--weights goes with --detector" in alone.stderr

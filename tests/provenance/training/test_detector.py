@@ -197,9 +197,8 @@ class Look:
 
 
 def seen(random: np.random.Generator, away: float, count: int) -> detector.Rows:
-    views = random.normal(away, 1, (count, 2, Look.width)).astype(np.float16)
-    held = random.normal(away, 1, (count, Look.width)).astype(np.float16)
-    return detector.Rows(views, views[:, 0], held, count)
+    learnt, held = random.normal(away, 1, (2, count, Look.width)).astype(np.float16)
+    return detector.Rows(learnt, held, count)
 
 
 def test_people_s_pictures_are_called_ai_s_as_seldom_as_asked(tmp_path: Path) -> None:
@@ -249,11 +248,11 @@ def test_what_was_seen_is_kept_whole_and_for_one_tower(
         with pytest.raises(KeyboardInterrupt):
             training._of("gpt4o", {Part.TRAIN: 2})
     rows = training._of("gpt4o", {Part.TRAIN: 2})
-    assert rows.views.shape == (2, 2, 3)
+    assert rows.learnt.shape == (2, 3)
     again = training._of("gpt4o", {Part.TRAIN: 9})
-    assert again.views.tolist() == rows.views.tolist(), "read, not taken anew"
+    assert again.learnt.tolist() == rows.learnt.tolist(), "read, not taken anew"
     other = detector.Training(tmp_path / "work", Look(), "1" * 64)
-    assert len(other._of("gpt4o", {Part.TRAIN: 1}).views) == 1, "another tower of that name sees for itself"
+    assert len(other._of("gpt4o", {Part.TRAIN: 1}).learnt) == 1, "another tower of that name sees for itself"
 
 
 def test_answers_are_as_sure_as_there_are_files() -> None:

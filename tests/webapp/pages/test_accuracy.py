@@ -133,6 +133,7 @@ SIGNATURE = {
     "figures": {"robust_psnr_db": 43.71, "clean_pictures": 500, "clean_words": 100500, "false_accepts": 0},
     "tables": {
         "edits": {"head": ["edit", "ours, 64 bits"], "rows": [["JPEG 50", "95.8 (90.0-98.4)"]]},
+        "sources": {"head": ["edit", "GPT-4o"], "rows": [["blur 2", "100.0 (92.9-100.0)"]]},
         "removal": {"head": ["attack", "read"], "rows": [["restored by a network given pairs", "97.5"]]},
         "forgery": {"head": ["forgery", "per cent"], "rows": [["copied to another picture", "0.0"]]},
         "presets": {"head": ["preset", "read"], "rows": []},
@@ -146,7 +147,7 @@ def test_signatures_are_shown_with_what_they_withstand(settings: Settings, tmp_p
     stored = tmp_path / "benchmarks" / "results" / "signature.json"
     stored.write_text(json.dumps(SIGNATURE))
     text = shown(settings, tmp_path, None)
-    for words in ("43.7 dB", "95.8 (90.0-98.4)", "restored by a network", "100,500 words", "a pointer, not a proof"):
+    for words in ("43.7 dB", "95.8 (90.0-98.4)", "92.9-100.0", "restored by a network", "100,500 words", "a pointer, not a proof"):
         assert words in text
     stored.write_text(json.dumps({**SIGNATURE, "algorithm": "signature-v0"}))
     assert "43.7 dB" not in shown(settings, tmp_path, None)
