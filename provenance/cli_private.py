@@ -89,7 +89,7 @@ def make_identity(
     name: Annotated[str, typer.Argument(help="Letters, digits and '-'.")],
     passphrase: PassphraseOption = None,
 ) -> None:
-    """Make the keys of a catalogue's holder, or of a client. Give the printed file to the keyholders."""
+    """Make the keys of a catalogue's holder, or of a client. Give the file that is named to the keyholders."""
     with problems_as_sentences():
         if (folder / "identity.json").exists():
             raise Refused(f"{folder} holds an identity already.")

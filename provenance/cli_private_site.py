@@ -56,6 +56,11 @@ class Site:
         local = parts.hostname in ("localhost", "127.0.0.1", "::1")
         if parts.scheme != "https" and not (local and parts.scheme == "http"):
             raise BadInput("The address of a catalogue begins with https://, so that nobody on the way has the key.")
+        if "/api/v1/private-catalogues/" not in parts.path:
+            raise BadInput(
+                "This is no address that a program asks at: it is https://SITE/api/v1/private-catalogues/ID, which the "
+                "catalogue's page names."
+            )
         self._address = address.rstrip("/")
         self._key = key
 
@@ -111,7 +116,10 @@ def ask_site(
     agreement: AgreementOption,
     keys: Annotated[Path, typer.Option("--keys", help="Folder of the joint keys: 'keys' of any keyholder.")],
     identity: IdentityOption,
-    key: Annotated[str, typer.Option(envvar="PROVENANCE_API_KEY", show_envvar=True, help="Your API key there.")],
+    key: Annotated[
+        str,
+        typer.Option(envvar="PROVENANCE_API_KEY", show_envvar=True, help="API key that may read and submit checks."),
+    ],
     who: Annotated[bool, typer.Option("--who", help="After a hit, ask which entries match.")] = False,
     passphrase: PassphraseOption = None,
     as_json: JsonOption = False,
@@ -145,7 +153,7 @@ def ask_site(
     else:
         line("Something in the catalogue matches." if answer.matches else "Nothing in the catalogue matches.")
         for block, slot in answer.places:
-            line(f"block {block}, slot {slot}")
+            line(f"entry {manifest.number(block, slot)} of its holder's list (block {block}, slot {slot})")
         line(chance_words(agreed, answer.entries))
     if not answer.matches:
         raise typer.Exit(NOT_FOUND)

@@ -54,11 +54,12 @@ _STATUS = {Found.GENUINE: 0, Found.COPIED: DIFFERENT, Found.NOT_GENUINE: DIFFERE
 _WORDS = {
     Found.GENUINE: "A genuine signature, and of this picture.",
     Found.COPIED: "A genuine signature, but by its hash this is not its picture: it was copied onto this one, or this "
-    "one was cut or altered a lot.",
+    "one was cut or altered a lot, or is shown with much around it. Then cut that off and read again.",
     Found.CANNOT_TELL: "A genuine signature. Whether it is of this picture cannot be told: there is too little in it.",
     Found.NOT_GENUINE: "It has the number of a record, and was not made with this key for that record: made up, or "
     "misread.",
-    Found.NONE: "No signature of what you named was found. It may have none, or one that edits have destroyed.",
+    Found.NONE: "No signature of what you named was found. It may have none, or one that edits have destroyed. "
+    "Where other things are shown around it, cut them off and read again.",
 }
 
 
@@ -67,6 +68,8 @@ def signing_key(file: Annotated[Path, typer.Argument(help="Where the new key goe
     """Make a key for signing. Keep it: without it nobody can tell your signatures from made-up ones."""
     try:
         make_key(file)
+    except FileExistsError:
+        _refuse(f"{file} is there already. Choose another name.")
     except OSError as problem:
         _refuse(f"{file}: {problem.strerror}.")
     _line(f"{file} has the key; only you can read it.")
@@ -167,7 +170,8 @@ def read(
     if reading is not None:
         answer |= {
             "number": reading.payload.number,
-            "turned_degrees": round(reading.placement.turned, 1),
+            # Without the sign of a negative nought.
+            "turned_degrees": round(reading.placement.turned, 1) + 0.0,
             "magnified": round(reading.placement.magnified, 3),
             "mirrored": reading.placement.mirrored,
             "fit": round(reading.fit, 3),
@@ -301,7 +305,9 @@ def _print(answer: dict[str, Any], as_json: bool) -> None:
     for name, value in answer.items():
         if name not in ("words", "verdict"):
             words = "yes" if value is True else "no" if value is False else value
-            _line(f"{name.replace('_', ' '):<42}{words}")
+            if isinstance(value, float):
+                words = f"{value:.4g}"
+            _line(f"{name.replace('_', ' ').replace('psnr db', 'PSNR in dB'):<42}{words}")
 
 
 def _line(words: str) -> None:

@@ -180,6 +180,19 @@ def render_aligned(query: RGB, reference: RGB, alignment: Alignment) -> tuple[RG
     return warp(query, alignment.homography, (width, height))
 
 
+def common_part(query: RGB, reference: tuple[int, int], alignment: Alignment) -> RGB:
+    """Return the query's upright rectangle ``[h, w, 3]`` around what it has of the reference, a view.
+
+    Args:
+        reference: width and height of the picture that it was aligned with.
+    """
+    height, width, _ = query.shape
+    _inside, outline = _common(alignment.homography, (width, height), reference)
+    left, top = np.maximum(np.floor(outline.min(axis=0) + 0.5).astype(int), 0)
+    right, bottom = np.ceil(outline.max(axis=0) + 0.5).astype(int)
+    return query[top:bottom, left:right]
+
+
 def difference(warped: RGB, reference: RGB, mask: Mask) -> RGB:
     """Heat map [H,W,3] uint8 of the mean absolute difference over channels: black is 0, pale yellow 255.
 
@@ -312,17 +325,22 @@ def _plausible(matrix: F64, width: int, height: int) -> bool:
 
 def _overlaps(matrix: F64, query: tuple[int, int], reference: tuple[int, int]) -> tuple[float, float]:
     """Common area as fractions of the query and of the reference; sizes are (width, height)."""
+    inside, outline = _common(matrix, query, reference)
+    if len(inside) < 3:
+        return 0.0, 0.0
+    return (
+        min(1.0, _area(outline) / (query[0] * query[1])),
+        min(1.0, _area(inside) / (reference[0] * reference[1])),
+    )
+
+
+def _common(matrix: F64, query: tuple[int, int], reference: tuple[int, int]) -> tuple[F64, F64]:
+    """Outline [N,2] of the common area in the reference, and the same in the query; fewer than 3 points: none."""
     width, height = reference
     polygon = _project(matrix, _corners(*query))
     for axis, low, high in ((0, -0.5, width - 0.5), (1, -0.5, height - 0.5)):
         polygon = _clip(_clip(polygon, axis, low, 1), axis, high, -1)
-    if len(polygon) < 3:
-        return 0.0, 0.0
-    back = _project(np.linalg.inv(matrix).astype(np.float64), polygon)
-    return (
-        min(1.0, _area(back) / (query[0] * query[1])),
-        min(1.0, _area(polygon) / (width * height)),
-    )
+    return polygon, _project(np.linalg.inv(matrix).astype(np.float64), polygon)
 
 
 def _clip(polygon: F64, axis: int, bound: float, sign: int) -> F64:

@@ -158,6 +158,11 @@ def read_signed(data: bytes, kind: str, about: str, senders: Mapping[str, Public
         if read is None:
             raise BadInput("A message is missing.")
         head, parts = read
+        if head["sender"] not in senders:
+            raise BadInput(
+                f"This is no message of a known sender: “{head['sender']}” is not known here. It may be of another "
+                "catalogue."
+            )
         signature = bytes.fromhex(head.pop("signature"))
         said = rfc8785.dumps(head)
         sender, fields = senders[head["sender"]], head["fields"]
@@ -167,7 +172,7 @@ def read_signed(data: bytes, kind: str, about: str, senders: Mapping[str, Public
         if (head["kind"], head["about"]) != (kind, about):
             raise BadInput(f"A message is of the kind {head['kind']} or of another agreement; {kind} was expected.")
     except (frames.FrameError, KeyError, TypeError, ValueError, AttributeError) as problem:
-        raise BadInput(f"This is no message of a known sender: {problem}.") from problem
+        raise BadInput(f"A message is damaged: {problem}. Have it sent again.") from problem
     except InvalidSignature as problem:
         raise BadInput("A message's signature is wrong.") from problem
     return Message(kind, about, sender.name, fields, tuple(parts), hashlib.sha256(said).hexdigest())

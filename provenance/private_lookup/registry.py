@@ -86,6 +86,10 @@ class Manifest:
         """Entries that were not deleted."""
         return sum(block.entries for block in self.blocks)
 
+    def number(self, block: int, place: int) -> int:
+        """Return the number of an entry, from 1 on; deleted ones count too. It stays until blocks are compacted."""
+        return sum(one.used for one in self.blocks[:block]) + place + 1
+
     def fields(self) -> dict[str, Any]:
         """Return what is signed."""
         blocks = [

@@ -7,6 +7,7 @@ from typing import Any
 
 from django import forms
 from django.utils import timezone
+from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _
 
 from webapp.accounts.models import Organisation, Role, Scope
@@ -42,7 +43,12 @@ class ApiKeyForm(forms.Form):
     """A key's name, scopes and last day."""
 
     name = forms.CharField(label=_("Name"), max_length=80, help_text=_("What will use it: “newsroom upload”."))
-    scopes = forms.MultipleChoiceField(label=_("It may"), choices=Scope.choices, widget=forms.CheckboxSelectMultiple)
+    scopes = forms.MultipleChoiceField(
+        label=_("It may"),
+        # Refusals name the scope by its value.
+        choices=[(scope.value, format_lazy("{} ({})", scope.label, scope.value)) for scope in Scope],
+        widget=forms.CheckboxSelectMultiple,
+    )
     expires_on = forms.DateField(
         label=_("Last day"),
         widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d"),

@@ -96,7 +96,7 @@ class Generators(ApiView):
         request={"application/json": NewGeneratorSerializer},
         answers={201: OpenApiResponse(GeneratorSerializer, "It has a number.", [examples.GENERATOR_MADE])},
         refusals={
-            409: (ErrorCode.QUOTA_EXCEEDED,),
+            409: (ErrorCode.QUOTA_EXCEEDED, ErrorCode.CONFLICT),
             415: (ErrorCode.UNSUPPORTED_MEDIA_TYPE,),
         },
         headers=("Location",),

@@ -219,7 +219,8 @@ class ReadSignature(ApiView):
         """Read a picture's signature and hold the picture's hash against the record that it points to. The picture is
         not kept. It counts as a check.
 
-        A check does more: it lays the picture over the record's. That a picture has no signature says nothing.
+        A check does more: it lays the picture over the record's, and where much is shown around that, as in a
+        screenshot, it reads the part. That a picture has no signature says nothing.
         """
         upload = pictures.picture_sent(request)
         self.use_allowance(throttling.count_check(key_of(request)))

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+import numpy as np
+import numpy.typing as npt
 from django.db import transaction
 from django.utils.translation import gettext as _
 
@@ -20,7 +22,7 @@ from webapp.errors import ErrorCode, ProductError
 from webapp.jobs.models import Job
 from webapp.jobs.services import hold_claim
 from webapp.registry.models import Work
-from webapp.signatures.selectors import Pointer
+from webapp.signatures.selectors import Looked
 
 
 @dataclass(frozen=True)
@@ -69,12 +71,18 @@ class Suspect:
 
 @dataclass(frozen=True, eq=False)
 class Pair:
-    """A candidate laid over the picture; ``verdict`` is None where the registered file could not be read."""
+    """A candidate laid over the picture.
+
+    Attributes:
+        verdict: None where the registered file could not be read.
+        part: what the picture has of the work, uint8 ``[h, w, 3]``, where they agree and it shows other things too.
+    """
 
     ordinal: int
     work: Work
     suspect: Suspect
     verdict: PairVerdict | None
+    part: npt.NDArray[np.uint8] | None
 
 
 @dataclass(eq=False)
@@ -90,7 +98,8 @@ class Context:
         picture: set by the step "decode".
         fingerprints: one of every algorithm; ``codes``: the eight variants, of the usable ones only.
         descriptors: of the picture's parts, float32 ``[parts, 256]``; None where it is too simple.
-        pointer: the signature that was read; ``named``: works that one names, which are verified whatever looks alike.
+        looked: what looking for a signature came to, None where none could be looked for; ``named``: works that it
+            names, which are verified whatever looks alike.
         suspects: best first; ``pairs``: those of them that were verified, in that order.
         evidence: of the steps done so far.
     """
@@ -105,7 +114,7 @@ class Context:
     fingerprints: list[Fingerprint] = field(default_factory=list)
     codes: dict[str, list[HashCode]] = field(default_factory=dict)
     descriptors: Vectors | None = None
-    pointer: Pointer | None = None
+    looked: Looked | None = None
     named: list[uuid.UUID] = field(default_factory=list)
     suspects: list[Suspect] = field(default_factory=list)
     pairs: list[Pair] = field(default_factory=list)

@@ -13,11 +13,11 @@ from django.conf import settings
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from provenance.images.align import Alignment
+from provenance.images.align import Alignment, common_part
 from provenance.images.decode import DecodeError, Limits, decode, memory_limit
 from provenance.matching.changes import changes
 from provenance.matching.policy import ALWAYS_VERIFIED, MOST_VERIFIED
-from provenance.matching.verify import VERSION, Overlay, PairKind, described, pair_model, verify_described
+from provenance.matching.verify import VERSION, Overlay, PairKind, PairVerdict, described, pair_model, verify_described
 from webapp import files
 from webapp.checks.candidates import near_figures
 from webapp.checks.context import Context, EvidenceDraft, Pair, Suspect
@@ -64,7 +64,7 @@ class VerifyPairs:
                 continue
             reference = _reference(work)
             verdict = verify_described(query, described(reference)) if reference is not None else None
-            pair = Pair(ordinal, work, suspect, verdict)
+            pair = Pair(ordinal, work, suspect, verdict, _part(context.picture.pixels, reference, verdict))
             context.pairs.append(pair)
             drafts.append(_draft(pair, context.picture.pixels, reference))
             if (
@@ -104,6 +104,15 @@ def _reference(work: Work) -> RGB | None:
             return decode(rendition_read(work.sha256, Size.FULL), Limits(max_side=side, max_pixels=side * side)).pixels
     except (DecodeError, FileNotFoundError):
         return None
+
+
+def _part(query: RGB, reference: RGB | None, verdict: PairVerdict | None) -> RGB | None:
+    if reference is None or verdict is None or verdict.alignment is None or verdict.explains_query:
+        return None
+    if verdict.kind not in (PairKind.VERIFIED, PairKind.PARTIAL):
+        return None
+    height, width, _channels = reference.shape
+    return common_part(query, (width, height), verdict.alignment)
 
 
 def _keep_renditions(context: Context, ordinal: int, reference: RGB, alignment: Alignment) -> None:

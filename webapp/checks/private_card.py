@@ -17,11 +17,13 @@ def content(data: dict[str, Any]) -> Content:
         facts.append((_("Not answered"), data["reason"]))
     else:
         chance = data["expected_false"]
-        place = _("block %(block)d, place %(slot)d")
-        places = [place % {"block": block, "slot": slot} for block, slot in data["places"]]
+        # Evidence of earlier versions has places alone.
+        places = [str(number) for number in data.get("numbers", ())] or [
+            _("block %(block)d, place %(slot)d") % {"block": block, "slot": slot} for block, slot in data["places"]
+        ]
         facts += [
             (_("Answer"), _("something in it matches") if data["matches"] else _("nothing in it matches")),
-            *([(_("Which entry"), "; ".join(places))] if places else []),
+            *([(_("Number of the entry in its holder's list"), ", ".join(places))] if places else []),
             (
                 _("Counts as a match"),
                 _("at most %(tau)d of %(bits)d bits differ, and nothing else is looked at") % data,

@@ -13,7 +13,8 @@ from typing import Any
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from provenance.matching.bearing import SIGNED_HASH, Bearing, bearing
+from provenance.hashing.code import HashCode
+from provenance.matching.bearing import SIGNED_HASH, Bearing, bearing, hasher_of, signed_hash
 from provenance.matching.verify import PairKind
 from provenance.models.errors import ModelError
 from provenance.watermark.networks import ALGORITHM
@@ -25,7 +26,7 @@ from webapp.jobs.processors import take_share_of_processors
 from webapp.registry.models import Work
 from webapp.signatures.keys import false_acceptance
 from webapp.signatures.models import Kind, SignatureCode
-from webapp.signatures.selectors import Pointer, look, work_code
+from webapp.signatures.selectors import RGB, look, work_code
 
 log = logging.getLogger(__name__)
 
@@ -58,15 +59,41 @@ class ReadSignature:
             return [_draft(Standing.NOT_LOOKED, sentence)]
         take_share_of_processors()
         try:
-            looked = look(context.picture.pixels)
+            context.looked = look(context.picture.pixels)
         except ModelError as problem:
             # What it says names files of this machine, and evidence may be public.
             log.warning("no signatures can be read: %s", problem)
             sentence = _("Signatures cannot be read now. Whoever runs this site finds why in its log.")
             return [_draft(Standing.NOT_AT_HAND, sentence)]
         context.algorithms["signature"] = ALGORITHM
-        context.pointer = looked.pointer
-        if context.pointer is None:
+        code = context.looked.pointer.code if context.looked.pointer else None
+        if code is not None and code.revoked_at is None and code.work is not None and code.work.deleted_at is None:
+            context.named.append(code.work.pk)
+        return []
+
+
+class WeighSignature:
+    """Says what the signature points to, and whether the picture is the one that was signed.
+
+    Where none was read, it looks again in the parts that agree with signed works: of a picture that is shown with much
+    around it, as in a screenshot, the signature cannot be read as a whole.
+    """
+
+    key = "weighing"
+    label = gettext_lazy("Holding the signature against its record")
+
+    def examine(self, context: Context) -> list[EvidenceDraft]:
+        """See :class:`webapp.checks.context.Examiner`."""
+        if context.looked is None:
+            return []
+        looked, codes = context.looked, context.codes.get(SIGNED_HASH, [])
+        for part in _signed_parts(context) if looked.pointer is None else ():
+            found = look(part)
+            if found.pointer is not None:
+                looked, codes = found, _codes(part)
+                break
+        pointer = looked.pointer
+        if pointer is None:
             traces = looked.presence >= LIKELY
             sentence = (
                 _(
@@ -76,31 +103,14 @@ class ReadSignature:
                 if traces
                 else _("No signature of this registry was found. There may be none, or one that edits have destroyed.")
             )
-            data = {"false_acceptance": false_acceptance(), "presence": round(looked.presence, 4)}
+            data: dict[str, Any] = {"false_acceptance": false_acceptance(), "presence": round(looked.presence, 4)}
             return [_draft(Standing.TRACES if traces else Standing.NONE, sentence, data)]
-        code = context.pointer.code
-        if code.revoked_at is None and code.work is not None and code.work.deleted_at is None:
-            context.named.append(code.work.pk)
-        return []
-
-
-class WeighSignature:
-    """Says what the signature points to, and whether the picture is the one that was signed."""
-
-    key = "weighing"
-    label = gettext_lazy("Holding the signature against its record")
-
-    def examine(self, context: Context) -> list[EvidenceDraft]:
-        """See :class:`webapp.checks.context.Examiner`."""
-        pointer = context.pointer
-        if pointer is None:
-            return []
         code, work = pointer.code, pointer.code.work
-        data: dict[str, Any] = {
+        data = {
             "number": code.number,
             "organisation": code.organisation.name,
             "given_at": code.created_at.isoformat(timespec="seconds"),
-            "placement": pointer.placement(),
+            "placement": {**pointer.placement(), "in_part": looked is not context.looked},
             "false_acceptance": false_acceptance(),
         }
         names = {"owner": code.organisation.name, "generator": code.name, "number": code.number}
@@ -119,11 +129,19 @@ class WeighSignature:
         if work is None or work.deleted_at is not None:
             sentence = _("It has the signature %(number)d of %(owner)s; the record that it points to was deleted.")
             return [_draft(Standing.DELETED, sentence % names, data)]
-        return [_pointing(context, pointer, work, data)]
+        return [_pointing(context, codes, work, data)]
 
 
-def _pointing(context: Context, pointer: Pointer, work: Work, data: dict[str, Any]) -> EvidenceDraft:
-    distance = _bearing(context, work)
+def _signed_parts(context: Context) -> list[RGB]:
+    return [pair.part for pair in context.pairs if pair.part is not None and pair.work.signature_codes.exists()]
+
+
+def _codes(part: RGB) -> list[HashCode]:
+    return hasher_of(SIGNED_HASH).hash_dihedral(part) if signed_hash(part).usable else []
+
+
+def _pointing(context: Context, codes: list[HashCode], work: Work, data: dict[str, Any]) -> EvidenceDraft:
+    distance = _bearing(codes, work)
     pair = next((pair for pair in context.pairs if pair.work.pk == work.pk), None)
     kind = pair.verdict.kind if pair is not None and pair.verdict is not None else None
     standing = _standing(distance, kind)
@@ -147,9 +165,9 @@ def _pointing(context: Context, pointer: Pointer, work: Work, data: dict[str, An
     return _draft(standing, sentences[standing] % {"work": work_named(figures)}, data, work, leans=leans)
 
 
-def _bearing(context: Context, work: Work) -> Bearing | None:
+def _bearing(codes: list[HashCode], work: Work) -> Bearing | None:
     """Return how far the picture's hash is from the record's; None where one of them has none."""
-    original, codes = work_code(work), context.codes.get(SIGNED_HASH)
+    original = work_code(work)
     return bearing(codes, original) if original is not None and codes else None
 
 

@@ -62,6 +62,9 @@ def meaning() -> str:
 def _changes(placement: dict[str, Any]) -> str:
     turned, magnified = placement["turned_degrees"], placement["magnified"]
     said = [_("mirrored")] if placement["mirrored"] else []
+    # Evidence of earlier versions does not say.
+    if placement.get("in_part"):
+        said.append(_("shown with other things around it"))
     if abs(turned) >= 0.5:
         said.append(_("turned by %(degrees).0f°") % {"degrees": turned})
     # Beside the picture's area, whatever its number of pixels.

@@ -50,6 +50,22 @@ class Fused:
 
 
 def fuse(evidence: Sequence[Finding], *, registry_size: int) -> Fused:
+    """Return the verdict of :func:`_fuse`, and say beside it where a signature was copied from another record
+    and reviewers do not know better.
+
+    SIGNATURE evidence says with ``data["standing"]`` whether it is on another picture than it was given to.
+    """
+    fused = _fuse(evidence, registry_size=registry_size)
+    reviews = (item for item in evidence if item.kind == EvidenceKind.REVIEW)
+    confirmed = {_work_id(item) for item in reviews if item.outcome == Outcome.FOR}
+    for item in evidence:
+        copied = item.kind == EvidenceKind.SIGNATURE and item.data["standing"] == "copied"
+        if copied and _work_id(item) not in confirmed:
+            return Fused(fused.verdict, f"{fused.explanation} {_copied_words(item)}")
+    return fused
+
+
+def _fuse(evidence: Sequence[Finding], *, registry_size: int) -> Fused:
     """Return the verdict on a check's evidence.
 
     ``data["work"]["id"]`` names the work that a piece of evidence is about. PAIR evidence says with
@@ -145,6 +161,13 @@ def _signed_words(signed: Finding) -> str:
     return _(
         "A genuine signature in this picture points to the work %(work)s. A signature is a pointer, not a proof: "
         "comparing the two pictures was not enough to be sure. Look at them yourself."
+    ) % {"work": _named(signed, 0)}
+
+
+def _copied_words(signed: Finding) -> str:
+    return _(
+        "It carries the signature of another record, %(work)s, which was copied onto it unless this is that picture, "
+        "altered beyond recognition."
     ) % {"work": _named(signed, 0)}
 
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
-from functools import wraps
-from typing import Any, Concatenate
+from typing import Any
 
 from django.conf import settings
 from django.contrib import messages
@@ -29,26 +27,10 @@ from webapp.deephash.showing import Shown, show
 from webapp.errors import ErrorCode, ProductError
 from webapp.jobs.models import FINAL_STATES, Job
 from webapp.jobs.selectors import job_snapshot
+from webapp.page_forms import form_of_page
 from webapp.ratelimit import require
 
 _HOUR = 3600
-
-FormView = Callable[Concatenate[HttpRequest, uuid.UUID, ...], HttpResponse]
-
-
-def form_of_page(view: FormView) -> FormView:
-    """Let a view take a form of the catalogue's page, of somebody who is logged in. Its own address, where a refused
-    form leaves its sender, leads back to the page."""
-
-    @login_required
-    @require_http_methods(["GET", "POST"])
-    @wraps(view)
-    def take(request: HttpRequest, catalogue_id: uuid.UUID, **ids: uuid.UUID) -> HttpResponse:
-        if request.method == "GET":
-            return redirect("deephash:page", catalogue_id)
-        return view(request, catalogue_id, **ids)
-
-    return take
 
 
 @login_required
@@ -69,7 +51,7 @@ def hash_page(request: HttpRequest, catalogue_id: uuid.UUID) -> HttpResponse:
     return response
 
 
-@form_of_page
+@form_of_page("deephash:page")
 def hash_choose(request: HttpRequest, catalogue_id: uuid.UUID) -> HttpResponse:
     """Choose the catalogue's hash, or none."""
     catalogue, may_write = catalogue_get(user=request.user, catalogue_id=catalogue_id)
@@ -80,7 +62,7 @@ def hash_choose(request: HttpRequest, catalogue_id: uuid.UUID) -> HttpResponse:
     return redirect("deephash:page", catalogue.pk)
 
 
-@form_of_page
+@form_of_page("deephash:page")
 def hash_train(request: HttpRequest, catalogue_id: uuid.UUID) -> HttpResponse:
     """Train a hash on the catalogue's pictures."""
     catalogue, may_write = catalogue_get(user=request.user, catalogue_id=catalogue_id)
@@ -98,7 +80,7 @@ def hash_train(request: HttpRequest, catalogue_id: uuid.UUID) -> HttpResponse:
     return render(request, "deephash/page.html", context, status=refusal.status if refusal else 400)
 
 
-@form_of_page
+@form_of_page("deephash:page")
 def model_delete(request: HttpRequest, catalogue_id: uuid.UUID, model_id: uuid.UUID) -> HttpResponse:
     """Delete a trained model of the catalogue's organisation."""
     catalogue, may_write = catalogue_get(user=request.user, catalogue_id=catalogue_id)

@@ -18,7 +18,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from provenance.private_lookup.circuit import Policy
-from webapp.accounts.models import AuditEntry, Role
+from webapp.accounts.models import AuditEntry, Role, User
 from webapp.accounts.services import audit
 from webapp.private.budget import DAY, counted
 from webapp.private.models import PrivateCatalogue, PrivateQuestion
@@ -50,6 +50,16 @@ def alarms_of(private: PrivateCatalogue) -> QuerySet[AuditEntry]:
     return found.order_by("-at")
 
 
+def asker_words(credential: str, viewer: User | None = None) -> str:
+    """Return who a limit is counted for, in words: whose name another holder may not know has a number."""
+    kind, _colon, key = credential.partition(":")
+    if viewer is not None and credential == f"user:{viewer.pk}":
+        return _("you")
+    if kind == "user":
+        return _("a person with an account (no. %(number)s)") % {"number": key}
+    return _("an organisation's API key (organisation %(number)s)") % {"number": key}
+
+
 @transaction.atomic
 def _tell(private: PrivateCatalogue, credential: str, kind: str, hits: int, asked: int) -> None:
     PrivateCatalogue.objects.select_for_update(of=("self",)).get(pk=private.pk)
@@ -70,7 +80,7 @@ def _tell(private: PrivateCatalogue, credential: str, kind: str, hits: int, aske
             "catalogue": catalogue,
             "hits": hits,
             "asked": asked,
-            "credential": credential,
+            "who": asker_words(credential),
             "url": settings.SITE_URL + reverse("private:page", args=[catalogue.pk]),
         },
     )

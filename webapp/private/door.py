@@ -84,7 +84,7 @@ def manifest_read(*, private: PrivateCatalogue, data: bytes) -> Manifest:
     try:
         manifest = read_manifest(data, agreement)
     except BadInput as problem:
-        raise _refused(str(problem)) from problem
+        raise _refused(_("This manifest cannot be taken. %(why)s") % {"why": problem}) from problem
     size = sum(block.size for block in manifest.blocks)
     if size > settings.PRIVATE_MAX_BYTES:
         raise ProductError(

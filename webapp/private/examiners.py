@@ -15,6 +15,7 @@ from django.utils.translation import gettext_lazy, ngettext
 from provenance.hashing.code import Fingerprint
 from provenance.hashing.hasher import HASHERS
 from provenance.private_lookup.circuit import Policy
+from provenance.private_lookup.registry import read_manifest
 from webapp.accounts.models import ApiKey, User
 from webapp.checks.context import Context, EvidenceDraft
 from webapp.checks.models import Check, EvidenceKind, Outcome
@@ -22,7 +23,7 @@ from webapp.checks.selectors import Viewer
 from webapp.errors import ErrorCode, ProductError
 from webapp.private.alarms import alarm_if_due
 from webapp.private.asking import Asker, NotAnswered, fail
-from webapp.private.budget import questions_reserve
+from webapp.private.budget import questions_left, questions_reserve
 from webapp.private.feature import feature, require_feature
 from webapp.private.models import PrivateCatalogue, PrivateQuestion, QuestionState
 from webapp.private.risk import risk
@@ -52,7 +53,9 @@ class AskPrivateCatalogues:
             CATALOGUES: forms.MultipleChoiceField(
                 label=_("Ask private catalogues too"),
                 required=False,
-                choices=[(str(private.catalogue_id), _words(private)) for private in found],
+                choices=[
+                    (str(one.catalogue_id), _words(one, credential_of(owner=user, api_key=None))) for one in found
+                ],
                 widget=forms.CheckboxSelectMultiple,
                 help_text=_(
                     "Your picture's hash is encrypted before it is compared, and so are theirs. You, and whoever has "
@@ -187,6 +190,8 @@ def _draft(number: int, questions: Mapping[str, PrivateQuestion]) -> EvidenceDra
     private = bit.private
     agreement = private.agreement
     chance = risk(private.algorithm, private.tau, bit.entries)
+    places = which.places if which is not None else []
+    manifest = read_manifest(bytes(private.manifest), agreement) if places and private.manifest is not None else None
     asked = [question for question in (bit, which) if question is not None and question.attempts]
     data = {
         "catalogue": str(private.catalogue_id),
@@ -195,7 +200,8 @@ def _draft(number: int, questions: Mapping[str, PrivateQuestion]) -> EvidenceDra
         "state": bit.state,
         "matches": bit.matches,
         "reason": bit.reason,
-        "places": which.places if which is not None else [],
+        "places": places,
+        "numbers": [manifest.number(block, place) for block, place in places] if manifest else [],
         "policies": [question.policy for question in asked],
         "algorithm": private.algorithm,
         "bits": agreement.scheme.code_length,
@@ -233,7 +239,7 @@ def _summary(data: Mapping[str, Any]) -> str:
     return _("A private catalogue reports a match. It is “%(name)s” of %(holder)s. Nothing verified it.") % name
 
 
-def _words(private: PrivateCatalogue) -> str:
+def _words(private: PrivateCatalogue, credential: str) -> str:
     cost = cost_of(private)
     took = (
         _("about %(n).0f seconds") % {"n": max(1.0, cost.seconds)}
@@ -241,7 +247,10 @@ def _words(private: PrivateCatalogue) -> str:
         else _("how long it takes is not known yet")
     )
     entries = ngettext("%(n)d entry", "%(n)d entries", private.entries) % {"n": private.entries}
-    return _("“%(name)s” of %(holder)s: %(entries)s, %(took)s") % {
+    left = questions_left(private, credential)
+    asks = ngettext("%(n)d question left today", "%(n)d questions left today", left) % {"n": left}
+    return _("“%(name)s” of %(holder)s: %(entries)s, %(took)s, %(asks)s") % {
+        "asks": asks,
         "name": private.catalogue.name,
         "holder": private.catalogue.organisation.name,
         "entries": entries,

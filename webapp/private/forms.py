@@ -42,14 +42,20 @@ class IdentityField(forms.CharField):
 class TermsForm(forms.Form):
     """What is decided before there is any key."""
 
+    # Whether an identity is needed is chosen in the form itself.
+    use_required_attribute = False
+
     held_by = forms.ChoiceField(
         label=_("Who hashes and encrypts"), choices=HeldBy.choices, widget=forms.RadioSelect, initial=HeldBy.HOLDER
     )
     identity = IdentityField(
         label=_("Your identity.json"),
-        required=False,
         max_length=1000,
-        help_text=_("Only if you encrypt yourselves. It has public keys. Make it by: provenance catalogue identity"),
+        help_text=_(
+            "Needed where you encrypt on your own machine. Make it by “provenance catalogue identity FOLDER NAME” and "
+            "paste the whole file FOLDER/identity.json: it has public keys only."
+        ),
+        error_messages={"required": _("Paste the identity.json of whoever will sign the catalogue's content.")},
     )
     algorithm = forms.ChoiceField(label=_("Hash"), widget=forms.RadioSelect, initial=DEFAULT_ALGORITHM)
     planned_entries = forms.IntegerField(
@@ -60,7 +66,9 @@ class TermsForm(forms.Form):
         required=False,
         min_value=0,
         max_value=MAX_TAU,
-        help_text=_("Left empty: as many as keep chance matches under one in a thousand questions."),
+        help_text=_(
+            "Left empty: as many as keep chance matches under one in a thousand questions, by the measured rate."
+        ),
     )
     who_allowed = forms.BooleanField(
         label=_("Whoever has a match may ask which entry it is"),
@@ -70,20 +78,19 @@ class TermsForm(forms.Form):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.fields["identity"].required = self.data.get("held_by") != HeldBy.SITE
         field = self.fields["algorithm"]
         assert isinstance(field, forms.ChoiceField)
         field.choices = [(name, _HASHES.get(name, name)) for name in offered()]
 
     def clean(self) -> dict[str, Any]:
-        """Choose a threshold where none was; an identity is needed where the holder encrypts."""
+        """Choose a threshold where none was."""
         found = super().clean() or {}
         algorithm, entries = found.get("algorithm"), found.get("planned_entries")
         if algorithm and entries and found.get("tau") is None and "tau" not in self.errors:
             found["tau"] = best_tau(algorithm, entries)
             if found["tau"] is None:
                 self.add_error("algorithm", _("Chance alone brings too many matches for so many pictures."))
-        if found.get("held_by") == HeldBy.HOLDER and not found.get("identity") and "identity" not in self.errors:
-            self.add_error("identity", _("Paste the identity.json of whoever will sign the catalogue's content."))
         return found
 
     def terms(self) -> Terms:
@@ -106,4 +113,8 @@ class TermsForm(forms.Form):
 class ClientForm(forms.Form):
     """Somebody with keys of their own who may ask."""
 
-    identity = IdentityField(label=_("Their identity.json"), max_length=1000)
+    identity = IdentityField(
+        label=_("Their identity.json"),
+        max_length=1000,
+        help_text=_("They make it by “provenance catalogue identity FOLDER NAME”. It has public keys only."),
+    )

@@ -120,11 +120,18 @@ def _require_fitting(uploads: Sequence[UploadedFile[Any]]) -> None:
             _("%(n)d pictures came; send at most %(most)d at once.") % {"n": len(uploads), "most": MOST_FILES},
             status=413,
         )
-    large = next((upload for upload in uploads if (upload.size or 0) > settings.UPLOAD_MAX_BYTES), None)
-    if large is not None or sum(upload.size or 0 for upload in uploads) > MOST_BYTES:
+    large = [shown_name(upload.name) for upload in uploads if (upload.size or 0) > settings.UPLOAD_MAX_BYTES]
+    if large:
         raise ProductError(
             ErrorCode.FILE_TOO_LARGE,
-            _("A picture has at most %(one)s, and all of them together %(all)s.")
-            % {"one": filesizeformat(settings.UPLOAD_MAX_BYTES), "all": filesizeformat(MOST_BYTES)},
+            _("A picture has at most %(size)s, and none was taken. Leave out: %(names)s")
+            % {"size": filesizeformat(settings.UPLOAD_MAX_BYTES), "names": ", ".join(large)},
+            status=413,
+        )
+    if sum(upload.size or 0 for upload in uploads) > MOST_BYTES:
+        raise ProductError(
+            ErrorCode.FILE_TOO_LARGE,
+            _("All pictures together have at most %(size)s. Send them in parts; none was taken.")
+            % {"size": filesizeformat(MOST_BYTES)},
             status=413,
         )

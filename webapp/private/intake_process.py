@@ -53,10 +53,14 @@ def _take(head: dict[str, Any], parts: list[bytes]) -> dict[str, Any]:
     refused = []
     for name, data in zip(head["names"], parts[2:], strict=True):
         if not compacting and name in present:
-            why = "deleted before; compact the catalogue first" if present[name] else "is in the catalogue already"
+            why = (
+                "It was deleted; encrypt what stays anew first."
+                if present[name]
+                else "It is in the catalogue already."
+            )
             refused.append((name, why))
         elif name in codes:
-            refused.append((name, "came twice"))
+            refused.append((name, "It came twice."))
         else:
             try:
                 codes[name] = _code(data, agreement.algorithm, Limits(max_pixels=head["most_pixels"]))
@@ -89,7 +93,7 @@ def _compact(registry: Registry, codes: dict[str, bytes], identity: Identity, ke
 def _code(data: bytes, algorithm: str, limits: Limits) -> bytes:
     (found,) = HASHERS[algorithm].hash([decode(data, limits).pixels])
     if not found.usable:
-        raise BadInput("is too plain to be told from others")
+        raise BadInput("It is too plain to be told from others.")
     return found.code.bits
 
 

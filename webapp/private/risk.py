@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from provenance.hashing.hasher import HASHERS
 from provenance.matching.policy import POLICIES
 from provenance.private_lookup.scheme import CODE_LENGTHS, MAX_TAU, MOST_FALSE_HITS, largest_tau
+from webapp.checks.card_figures import how_often
 
 DEFAULT_ALGORITHM = "pdq-v1"
 SIZES = (100, 1_000, 10_000, 30_000)
@@ -28,6 +29,14 @@ class Risk:
     measured: float
     bound: float
     pairs: int
+
+    @property
+    def measured_words(self) -> str:
+        return how_often(self.measured)
+
+    @property
+    def bound_words(self) -> str:
+        return how_often(self.bound)
 
     @property
     def too_many(self) -> bool:

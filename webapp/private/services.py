@@ -300,7 +300,8 @@ def _note(states: dict[str, State]) -> str:
     away = [name for name in KEYHOLDERS if not is_alive(place(), name)]
     if away:
         return _("%(names)s does not run just now") % {"names": ", ".join(away)}
-    return next((_("waiting for %(what)s") % {"what": state.waiting} for state in states.values() if state.waiting), "")
+    sentence = _("a part of the keys is still being made: %(what)s")
+    return next((sentence % {"what": state.waiting} for state in states.values() if state.waiting), "")
 
 
 def _context(private: PrivateCatalogue) -> str:

@@ -12,23 +12,26 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
-from django.views.decorators.http import require_GET, require_http_methods, require_POST
+from django.views.decorators.http import require_GET, require_http_methods
 
 from provenance.private_lookup.holding import MANIFEST
 from webapp.catalogues.models import Catalogue
 from webapp.catalogues.views import person, require_writer
 from webapp.errors import ErrorCode, ProductError
 from webapp.jobs.selectors import job_snapshot
+from webapp.page_forms import form_of_page
 from webapp.private import content, door, intake, services
-from webapp.private.alarms import alarms_of
+from webapp.private.alarms import alarms_of, asker_words
 from webapp.private.feature import feature
 from webapp.private.forms import ClientForm, TermsForm
 from webapp.private.kit import kit
 from webapp.private.models import HeldBy, PrivateCatalogue, PrivateState
 from webapp.private.risk import table
 from webapp.private.selectors import cost_of, private_get, private_of, questions_of, risk_of, state_of
+from webapp.uploads import shown_name
 
 _LATEST = 20
 _MOST_LISTED = 500
@@ -44,8 +47,7 @@ def page(request: HttpRequest, catalogue_id: uuid.UUID) -> HttpResponse:
     return _page(request, private, may_write)
 
 
-@login_required
-@require_POST
+@form_of_page("private:page")
 def begin(request: HttpRequest, catalogue_id: uuid.UUID) -> HttpResponse:
     """Say what to expect; with ``confirm``, mark the catalogue private."""
     catalogue, private, may_write = private_get(user=request.user, catalogue_id=catalogue_id)
@@ -69,8 +71,7 @@ def begin(request: HttpRequest, catalogue_id: uuid.UUID) -> HttpResponse:
 def _changing(change: Callable[..., HttpResponse | None]) -> Callable[..., HttpResponse]:
     """Make a view of what changes a private catalogue, for those who may; a refusal is shown on its page."""
 
-    @login_required
-    @require_POST
+    @form_of_page("private:page")
     @wraps(change)
     def view(request: HttpRequest, catalogue_id: uuid.UUID, **place: uuid.UUID) -> HttpResponse:
         private, may_write = private_of(user=request.user, catalogue_id=catalogue_id)
@@ -101,16 +102,27 @@ def upload(request: HttpRequest, private: PrivateCatalogue) -> None:
             ErrorCode.FILE_MISSING,
             _("Choose the file “manifest” of the catalogue's folder, and with it the “.block” files that are new."),
         )
-    if len(manifests) + len(blocks) < len(uploads):
+    others = [shown_name(one.name) for one in uploads if one not in manifests and one not in blocks]
+    if others:
         # Lists of names are the holder's own.
         raise ProductError(
-            ErrorCode.INVALID, _("Leave out everything but “manifest” and the “.block” files. Nothing was kept.")
+            ErrorCode.INVALID,
+            _("Leave out everything but “manifest” and the “.block” files. Nothing was kept. Too many are: %(names)s")
+            % {"names": ", ".join(others)},
         )
+    refusals = []
     for block in blocks:
-        door.block_take(private=private, sha256=(block.name or "").removesuffix(".block"), chunks=block.chunks())
-    content.content_send(
-        private=private, data=manifests[0].read(door.MANIFEST_MAX_BYTES + 1), actor=person(request)
-    )
+        try:
+            door.block_take(private=private, sha256=(block.name or "").removesuffix(".block"), chunks=block.chunks())
+        except ProductError as refusal:
+            refusals.append((shown_name(block.name), refusal))
+    if refusals:
+        words = " ".join(f"“{name}”: {refusal.message}" for name, refusal in refusals)
+        first = refusals[0][1]
+        raise ProductError(first.code, words, status=first.status, retry_after=first.retry_after)
+    data = manifests[0].read(door.MANIFEST_MAX_BYTES + 1)
+    if content.content_send(private=private, data=data, actor=person(request)) is None:
+        messages.info(request, _("This content is here already: nothing has changed."))
 
 
 @_changing
@@ -199,7 +211,7 @@ def _page(
     job = private.job if private.job is not None and not private.job.is_final else None
     ready = private.state == PrivateState.READY
     site_held = private.held_by == HeldBy.SITE
-    listed = content.entries_of(private) if ready and site_held else []
+    listed = list(enumerate(content.entries_of(private), 1)) if ready and site_held else []
     context: dict[str, Any] = {
         "catalogue": private.catalogue,
         "private": private,
@@ -214,10 +226,11 @@ def _page(
         "risk": risk_of(private),
         "state_number": state_of(private),
         "cost": cost_of(private),
-        "entries": [name for name, gone in listed if not gone][:_MOST_LISTED],
-        "deleted": [name for name, gone in listed if gone][:_MOST_LISTED],
+        "entries": [(number, name) for number, (name, gone) in listed if not gone][:_MOST_LISTED],
+        "deleted": [(number, name) for number, (name, gone) in listed if gone][:_MOST_LISTED],
+        "api_address": settings.SITE_URL + reverse("api:private-catalogue", args=[private.catalogue_id]),
         "questions": questions_of(private)[:_LATEST],
-        "alarms": alarms_of(private)[:_LATEST],
+        "alarms": [(one, asker_words(one.data["credential"], person(request))) for one in alarms_of(private)[:_LATEST]],
         "clients": private.clients.filter(removed_at=None),
         "client_form": client_form or ClientForm(),
         "max_files": intake.MOST_FILES,

@@ -105,7 +105,8 @@ class Pointer:
         """Return the JSON of how the picture was turned, scaled and mirrored since it was signed."""
         placed = self.reading.placement
         return {
-            "turned_degrees": round(placed.turned, 1),
+            # Without the sign of a negative nought.
+            "turned_degrees": round(placed.turned, 1) + 0.0,
             "magnified": round(placed.magnified, 3),
             "mirrored": placed.mirrored,
             "fit": round(self.reading.fit, 3),

@@ -120,10 +120,10 @@ def generator_create(
     """Give a generator a number, which all its pictures will carry.
 
     Raises:
-        ProductError: the organisation has as many as it may have.
+        ProductError: the organisation has as many as it may have, or one of this name.
         ValidationError: the name does not fit.
     """
-    _room_for_generator(organisation.pk)
+    _room_for_generator(organisation.pk, name.strip())
     code = SignatureCode(kind=Kind.GENERATOR, organisation=organisation, name=name.strip(), created_by=actor)
     code.subject = hashlib.sha256(f"generator:{code.pk}".encode()).hexdigest()
     code.number = 0
@@ -143,8 +143,8 @@ def generator_create(
     return code
 
 
-def _room_for_generator(organisation_id: uuid.UUID) -> None:
-    # One at a time for each organisation, so that the limit holds.
+def _room_for_generator(organisation_id: uuid.UUID, name: str) -> None:
+    # One at a time for each organisation, so that the limit holds, and a form that was sent twice makes one.
     organisation = Organisation.objects.select_for_update(no_key=True).get(pk=organisation_id)
     in_force = SignatureCode.objects.filter(organisation=organisation, kind=Kind.GENERATOR, revoked_at=None)
     if in_force.count() >= MOST_GENERATORS:
@@ -154,6 +154,9 @@ def _room_for_generator(organisation_id: uuid.UUID) -> None:
             % {"most": MOST_GENERATORS},
             status=409,
         )
+    if in_force.filter(name=name).exists():
+        message = _("Your organisation has a generator of this name. Find it under Signatures, or name the version.")
+        raise ProductError(ErrorCode.CONFLICT, message, status=409, fields={"name": [message]})
 
 
 @transaction.atomic
@@ -174,7 +177,7 @@ def code_restore(*, code: SignatureCode, actor: User | None, api_key: ApiKey | N
 
     Raises:
         ProductError: it is in force, the time in which this could be done is over, or the work has another signature
-            by now.
+            by now, or the organisation another generator of that name.
     """
     code = SignatureCode.objects.select_for_update(of=("self",)).get(pk=code.pk)
     if code.revoked_at is None:
@@ -182,7 +185,7 @@ def code_restore(*, code: SignatureCode, actor: User | None, api_key: ApiKey | N
     if not code.can_be_restored:
         raise ProductError(ErrorCode.GONE, _("The time in which this could be undone is over."), status=410)
     if code.kind == Kind.GENERATOR:
-        _room_for_generator(code.organisation_id)
+        _room_for_generator(code.organisation_id, code.name)
     code.revoked_at = None
     try:
         with transaction.atomic():

@@ -6,12 +6,13 @@ import uuid
 from typing import cast
 
 from django.contrib import messages
-from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.utils.http import content_disposition_header
+from django.utils.text import slugify
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_POST, require_safe
+from django.views.decorators.http import require_safe
 
 from provenance.images.decode import MEDIA_TYPES
 from webapp import files
@@ -20,6 +21,8 @@ from webapp.errors import ErrorCode, ProductError
 from webapp.files import Area
 from webapp.jobs.models import JobState
 from webapp.jobs.selectors import job_snapshot
+from webapp.page_forms import form_of_page
+from webapp.registry.models import Work
 from webapp.signatures import services
 from webapp.signatures.keys import false_acceptance
 from webapp.signatures.models import SignatureCode
@@ -56,16 +59,14 @@ def work_page(request: HttpRequest, work_id: uuid.UUID) -> HttpResponse:
     return render(request, "signatures/work.html", context)
 
 
-@login_required
-@require_POST
+@form_of_page("signatures:work")
 def work_sign(request: HttpRequest, work_id: uuid.UUID) -> HttpResponse:
     """Have the work signed."""
     services.signing_begin(work=_writable(request, work_id).work, actor=person(request))
     return redirect("signatures:work", work_id)
 
 
-@login_required
-@require_POST
+@form_of_page("signatures:work")
 def work_revoke(request: HttpRequest, work_id: uuid.UUID) -> HttpResponse:
     """Revoke the work's signature."""
     code = _writable(request, work_id).code
@@ -74,8 +75,7 @@ def work_revoke(request: HttpRequest, work_id: uuid.UUID) -> HttpResponse:
     return redirect("signatures:work", work_id)
 
 
-@login_required
-@require_POST
+@form_of_page("signatures:work")
 def work_restore(request: HttpRequest, work_id: uuid.UUID) -> HttpResponse:
     """Take the last revocation back."""
     seen = _writable(request, work_id)
@@ -96,17 +96,17 @@ def work_restore(request: HttpRequest, work_id: uuid.UUID) -> HttpResponse:
 def original(request: HttpRequest, work_id: uuid.UUID) -> HttpResponse:
     """Send the registered file, byte for byte."""
     work = signing_get(user=request.user, work_id=work_id).work
-    name = f"{work.pk}.{_SUFFIXES.get(work.media_type, 'bin')}"
+    name = f"{_file_name(work)}.{_SUFFIXES.get(work.media_type, 'bin')}"
     return send_file(Area.WORKS, work.sha256, work.media_type, name)
 
 
 @require_safe
 def signed(request: HttpRequest, work_id: uuid.UUID) -> HttpResponse:
     """Send the signed copy, where it has been made."""
-    code = signing_get(user=request.user, work_id=work_id).code
-    if code is None:
+    seen = signing_get(user=request.user, work_id=work_id)
+    if seen.code is None:
         raise Http404
-    return send_file(Area.SIGNATURES, signed_key(code), "image/png", f"{work_id}-signed.png")
+    return send_file(Area.SIGNATURES, signed_key(seen.code), "image/png", f"{_file_name(seen.work)}-signed.png")
 
 
 def send_file(area: Area, key: str, media_type: str, name: str) -> HttpResponse:
@@ -119,11 +119,16 @@ def send_file(area: Area, key: str, media_type: str, name: str) -> HttpResponse:
         response = HttpResponse(files.read(area, key), content_type=media_type)
     except FileNotFoundError:
         raise Http404 from None
-    response["Content-Disposition"] = f'attachment; filename="{name}"'
+    response["Content-Disposition"] = content_disposition_header(as_attachment=True, filename=name) or ""
     response["X-Content-Type-Options"] = "nosniff"
     response["Cross-Origin-Resource-Policy"] = "same-origin"
     response["Cache-Control"] = "private, no-store"
     return response
+
+
+def _file_name(work: Work) -> str:
+    """Return a name for its files, without an ending: its title's letters and digits."""
+    return slugify(work.title, allow_unicode=True)[:80] or str(work.pk)
 
 
 def _writable(request: HttpRequest, work_id: uuid.UUID) -> SeenSigning:

@@ -15,13 +15,14 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_http_methods, require_POST, require_safe
+from django.views.decorators.http import require_http_methods, require_safe
 
 from provenance.watermark.record import Recipe
 from webapp.accounts.models import Organisation
 from webapp.accounts.selectors import organisations_of, organisations_to_fill
 from webapp.errors import ErrorCode, ProductError
 from webapp.jobs.selectors import job_snapshot
+from webapp.page_forms import form_of_page
 from webapp.signatures import services
 from webapp.signatures.keys import payload_of
 from webapp.signatures.models import PictureResult, ReadingTest, SignatureCode
@@ -101,8 +102,7 @@ def recipe(request: HttpRequest, code_id: uuid.UUID) -> HttpResponse:
     return response
 
 
-@login_required
-@require_POST
+@form_of_page("signatures:generator")
 def test(request: HttpRequest, code_id: uuid.UUID) -> HttpResponse:
     """Have pictures read."""
     code = _writable(request, code_id)
@@ -128,22 +128,22 @@ def test_page(request: HttpRequest, code_id: uuid.UUID, test_id: uuid.UUID) -> H
         "test": found,
         "pictures": pictures,
         "read": sum(picture.result == PictureResult.READ for picture in pictures),
+        "opened": sum(picture.result != PictureResult.UNREADABLE for picture in pictures),
+        "unreadable": sum(picture.result == PictureResult.UNREADABLE for picture in pictures),
         "job": job,
         "snapshot": job_snapshot(job) if job else None,
     }
     return render(request, "signatures/test.html", context)
 
 
-@login_required
-@require_POST
+@form_of_page("signatures:generator")
 def revoke(request: HttpRequest, code_id: uuid.UUID) -> HttpResponse:
     """Revoke a generator's signature."""
     services.code_revoke(code=_writable(request, code_id), actor=person(request))
     return redirect("signatures:generator", code_id)
 
 
-@login_required
-@require_POST
+@form_of_page("signatures:generator")
 def restore(request: HttpRequest, code_id: uuid.UUID) -> HttpResponse:
     """Take the revocation back."""
     code = _writable(request, code_id)

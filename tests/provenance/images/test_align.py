@@ -14,6 +14,7 @@ from provenance.images.align import (
     Features,
     align,
     align_features,
+    common_part,
     difference,
     features,
     render_aligned,
@@ -317,3 +318,15 @@ def test_photometric_agreement_tells_a_negative_and_a_flat_part():
     partly = align(covered, photo)
     assert partly is not None
     assert 0.1 < partly.similarity < 0.9
+
+
+def test_the_part_of_a_query_that_shows_the_reference_is_cut_out():
+    query = np.arange(200 * 300 * 3, dtype=np.uint32).astype(np.uint8).reshape(200, 300, 3)
+
+    def placed(x, y, scale):
+        homography = np.array([[scale, 0, -x * scale], [0, scale, -y * scale], [0, 0, 1]])
+        return Alignment(homography, False, 9, 9, 1.0, 1.0, 1.0, 1.0, np.zeros((4, 2)))
+
+    assert np.array_equal(common_part(query, (100, 80), placed(30, 20, 1.0)), query[20:100, 30:130])
+    # Drawn at half its size, with a part of it out of the picture.
+    assert common_part(query, (100, 80), placed(275, -10, 2.0)).shape == (31, 25, 3)

@@ -33,8 +33,8 @@ def pair(outcome: str, work: str = A, near: bool = True, **figures: Any) -> Item
     return Item("pair", outcome, {**about(work), "near": near, "inliers": 40, "overlap_reference": 0.62, **figures})
 
 
-def signature(outcome: str = "leans", work: str = A) -> Item:
-    return Item("signature", outcome, about(work))
+def signature(outcome: str = "leans", work: str = A, standing: str = "own") -> Item:
+    return Item("signature", outcome, {**about(work), "standing": standing})
 
 
 def review(outcome: str, work: str = A) -> Item:
@@ -80,8 +80,8 @@ R, P, N, C = Verdict.REGISTERED, Verdict.PROBABLY_REGISTERED, Verdict.NOT_FOUND,
         pytest.param([USABLE, signature(), pair("neutral")], P, id="a signature points, comparing cannot tell"),
         pytest.param([SIMPLE, signature()], P, id="a signature on what is too simple"),
         pytest.param([USABLE, signature(), pair("for")], R, id="a signature, and verification agrees"),
-        pytest.param([USABLE, signature("neutral"), pair("against")], N, id="a copied signature"),
-        pytest.param([USABLE, signature("neutral")], N, id="a generator's, revoked, or none"),
+        pytest.param([USABLE, signature("neutral", standing="copied"), pair("against")], N, id="a copied signature"),
+        pytest.param([USABLE, signature("neutral", standing="revoked")], N, id="a generator's, revoked, or none"),
         pytest.param([USABLE, signature(), review("against")], N, id="reviewers rejected what a signature points to"),
     ],
 )
@@ -98,6 +98,15 @@ def test_words_name_the_work_its_owner_and_how_many_more() -> None:
     assert "“Calla” (registered by The Archive)" in fuse([exact()], registry_size=30).explanation
     assert "Every pixel" in fuse([exact("pixels")], registry_size=30).explanation
     assert "“Calla” (registered by The Archive)" in fuse([USABLE, pair("leans")], registry_size=30).explanation
+
+
+def test_a_copied_signature_is_named_beside_any_verdict() -> None:
+    copied = signature("neutral", B, "copied")
+    for evidence in ([USABLE, copied], [exact(), copied]):
+        words = fuse(evidence, registry_size=30).explanation
+        assert words.startswith(fuse(evidence[:1], registry_size=30).explanation)
+        assert "It carries the signature of another record, “Bridge”" in words
+    assert "another record" not in fuse([USABLE, copied, review("for", B)], registry_size=30).explanation
 
 
 def test_the_same_file_is_named_before_the_same_pixels() -> None:

@@ -61,7 +61,7 @@ def said(check: Check) -> dict[str, Any]:
 
 def test_it_works(cast: Cast, private: PrivateCatalogue) -> None:
     form = cast.client("outsider").get(reverse("checks:new")).content.decode()
-    assert "“Prints” of The Archive: 3 entries, how long it takes is not known yet" in form
+    assert "“Prints” of The Archive: 3 entries, how long it takes is not known yet, 20 questions left today" in form
     assert "Ask private catalogues too" not in cast.client("anonymous").get(reverse("checks:new")).content.decode()
     sent = {
         "files": upload(jpeg(2)),
@@ -76,6 +76,7 @@ def test_it_works(cast: Cast, private: PrivateCatalogue) -> None:
     assert "encrypted, so that nobody could lay the two over each other" in check.explanation
     data = said(check)
     assert (data["matches"], data["places"], data["entries"], data["verified"]) == (True, [[0, 1]], 3, False)
+    assert data["numbers"] == [2]
     assert data["policies"] == ["bit", "who"]
     assert 0 < data["expected_false"]["upper_bound"] < 1e-5
     assert data["seconds"] > 0
@@ -95,6 +96,7 @@ def test_it_works(cast: Cast, private: PrivateCatalogue) -> None:
     page = cast.client("owner").get(reverse("private:page", args=[private.catalogue_id])).content.decode()
     assert "which entry matches" in page
     assert "seconds and" in page
+    assert "2. 2.png" in page
 
     # A stranger's picture is not there, and nothing more is asked, or counted.
     check = ask(private, jpeg(77), cast.outsider, which=True)
@@ -174,6 +176,8 @@ def test_many_hits_are_told_to_the_holder_once(
     assert entry.data["hits"] == 3
     page = cast.client("owner").get(reverse("private:page", args=[private.catalogue_id])).content.decode()
     assert "they may be finding a hash out" in page
+    who = f"a person with an account (no. {cast.outsider.pk})"
+    assert (who in page, who in message.body) == (True, True)
 
 
 class Dying:

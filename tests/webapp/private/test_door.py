@@ -122,6 +122,13 @@ def test_it_works(cast: Cast, private: PrivateCatalogue, holder: Holder, partner
     registry = holder.delete("3.png")
     assert client.post(address, {"files": [sent("manifest", registry.signed)]}).status_code == 302
     assert checked(private).entries == 2
+    again = client.post(address, {"files": [sent("manifest", registry.signed)]}, follow=True)
+    assert "This content is here already" in again.content.decode()
+    # Each that cannot be taken is named.
+    bad = [sent(f"{digit * 64}.block", b"x") for digit in "ab"]
+    named = client.post(address, {"files": [sent("manifest", registry.signed), *bad]})
+    assert named.status_code == 400
+    assert all(f"“{one.name}”: The block" in named.content.decode() for one in bad)
     # An earlier state is not taken back, whoever signed it.
     refused = put_manifest(partner, private, before)
     assert (refused.status_code, refused.json()["code"]) == (409, "conflict")

@@ -44,7 +44,7 @@ def test_it_works(cast: Cast, catalogue: Catalogue, place: Keyholders) -> None:
     assert "What chance does" in page
     expected = client.post(reverse("private:begin", args=[catalogue.pk]), TERMS).content.decode()
     # Said before anything is made.
-    assert "at 100 pictures 0.000473, measured on 1,056,329 pairs" in expected
+    assert "at 100 pictures one in 2,100 checks, measured on 1,056,329 pairs" in expected
     assert "at most 14 of 96 bits differ" in expected
     assert not PrivateCatalogue.objects.exists()
     made = client.post(reverse("private:begin", args=[catalogue.pk]), {**TERMS, "confirm": "yes"})
@@ -60,7 +60,7 @@ def test_it_works(cast: Cast, catalogue: Catalogue, place: Keyholders) -> None:
     client.post(reverse("private:pictures", args=[catalogue.pk]), {"pictures": files})
     page = client.get(address).content.decode()
     assert "2 pictures were hashed, encrypted and forgotten." in page
-    assert "“flat.png” was left out: is too plain to be told from others" in page
+    assert "“flat.png” was left out: It is too plain to be told from others" in page
     assert "“text.png” was left out" in page
     private.refresh_from_db()
     assert (private.entries, private.manifest) == (0, None)
@@ -70,6 +70,8 @@ def test_it_works(cast: Cast, catalogue: Catalogue, place: Keyholders) -> None:
     page = client.get(address).content.decode()
     assert Page(page).inline == []
     assert "Private, answers questions" in page
+    # No bound reads as zero.
+    assert "checks at most (95 % bound)" in page
 
     # Nothing in clear gets in by another way.
     catalogue.refresh_from_db()
@@ -88,6 +90,7 @@ def test_entries_are_deleted_come_back_and_are_encrypted_away(
     before = {path.name for path in blocks_of(private).glob("*.block")}
     client = cast.client("owner")
     address = reverse("private:entries", args=[catalogue.pk])
+    assert client.get(address)["Location"] == reverse("private:page", args=[catalogue.pk])
     client.post(address, {"entries": ["1.png", "2.png"], "delete": ""})
     private.refresh_from_db()
     finish(private.job)
@@ -193,6 +196,8 @@ def test_only_editors_of_its_organisation_change_it(cast: Cast, catalogue: Catal
     assert cast.client("viewer").post(address, confirmed).status_code == 403
     assert cast.client("outsider").post(address, confirmed).status_code == 404
     assert cast.client("anonymous").post(address, confirmed).status_code == 302
+    # Where a refused form leaves its sender.
+    assert cast.client("owner").get(address)["Location"] == reverse("private:page", args=[catalogue.pk])
     assert not PrivateCatalogue.objects.exists()
     for wrong in ({"tau": "33"}, {"planned_entries": "0"}, {"held_by": "holder"}, {"algorithm": "phash-v1"}):
         assert cast.client("owner").post(address, {**confirmed, **wrong}).status_code == 400

@@ -94,6 +94,9 @@ def test_it_works_and_nothing_hangs(
     ):
         refused = run.invoke(app, words(2), env=wrong)
         assert (refused.exit_code, why in refused.stderr) == (2, True), refused.stderr
+    # The address in a browser.
+    refused = run.invoke(app, words(2, f"{live_server.url}/catalogues/{private.catalogue_id}/private/"))
+    assert (refused.exit_code, "no address that a program asks at" in refused.stderr) == (2, True)
     refused = run.invoke(app, words(2, path.replace("localhost", "site.example")))
     assert (refused.exit_code, "begins with https://" in refused.stderr) == (2, True)
 

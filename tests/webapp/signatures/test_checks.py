@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 from django.urls import reverse
+from PIL import Image
 
 from provenance.images import edits
 from provenance.images.decode import encode_jpeg
@@ -24,6 +26,7 @@ from webapp.checks.signature import Standing, _leans, _standing
 from webapp.registry.models import Descriptor, Fingerprint, Work
 from webapp.registry.services import works_delete
 from webapp.signatures.models import SignatureCode
+from webapp.signatures.selectors import look
 from webapp.signatures.services import code_revoke, generator_create
 
 pytestmark = pytest.mark.django_db
@@ -64,6 +67,23 @@ def test_an_edited_signed_copy_points_to_its_record(cast: Cast, signed: Sign, ch
         assert words in html
 
 
+def test_a_screenshot_with_much_around_the_signed_picture_points_to_its_record(
+    cast: Cast, signed: Sign, check_now: CheckNow
+) -> None:
+    made = signed()
+    inside = pixels(made.data)
+    height, width, _channels = inside.shape
+    page = np.asarray(Image.fromarray(pixels(sample("calla"))).resize((width * 17 // 10, height * 17 // 10))).copy()
+    page[height // 3 : height // 3 + height, width // 4 : width // 4 + width] = inside
+    assert look(page).pointer is None, "it is read in the part only"
+    check = check_now(png(page))
+    found = signature_of(check)
+    assert (found.outcome, found.work, found.data["standing"]) == ("leans", made.work, Standing.OWN)
+    assert found.data["bearing"]["distance"] <= found.data["bearing"]["near_radius"]
+    html = cast.client("outsider").get(reverse("checks:detail", args=[check.pk])).content.decode()
+    assert "shown with other things around it" in html
+
+
 def test_verification_looks_at_what_only_the_signature_points_to(signed: Sign, check_now: CheckNow) -> None:
     made = signed()
     Fingerprint.objects.all().delete()
@@ -85,6 +105,7 @@ def test_a_copied_signature_is_caught(cast: Cast, signed: Sign, check_now: Check
     assert "on another picture" in found.summary
     assert "chelsea" in found.summary
     assert check.verdict == "not_found"
+    assert "It carries the signature of another record, “chelsea”" in check.explanation
     html = cast.client("owner").get(reverse("checks:detail", args=[check.pk])).content.decode()
     assert "Copied from another picture" in html
 

@@ -46,6 +46,19 @@ def test_it_works(cast: Cast) -> None:
     assert AuditEntry.objects.get(verb="generator.created").data == {"name": "Painter 1", "number": code.number}
 
 
+def test_one_name_has_one_number(cast: Cast, generator: SignatureCode) -> None:
+    client = cast.client("owner")
+    wanted = {"organisation": cast.organisation.pk, "name": generator.name}
+    again = client.post(at("generator-new"), wanted)
+    assert again.status_code == 400
+    assert "has a generator of this name" in again.content.decode()
+    client.post(at("generator-revoke", generator.pk))
+    assert client.post(at("generator-new"), wanted).status_code == 302
+    # Two of the same name would be in force.
+    assert "of this name" in client.post(at("generator-restore", generator.pk), follow=True).content.decode()
+    assert SignatureCode.objects.get(revoked_at=None) != generator
+
+
 def test_who_may(cast: Cast, generator: SignatureCode) -> None:
     readers = {"owner": 200, "colleague": 200, "viewer": 200, "anonymous": 302}
     writers = {"owner": 200, "colleague": 200, "viewer": 403, "anonymous": 302}
@@ -55,6 +68,7 @@ def test_who_may(cast: Cast, generator: SignatureCode) -> None:
     for name in ("generator-revoke", "generator-restore"):
         found = {who: cast.client(who).post(at(name, generator.pk)).status_code for who in EVERYBODY}
         assert found == {who: {**writers, "owner": 302, "colleague": 302}.get(who, 404) for who in EVERYBODY}, name
+        assert cast.client("owner").get(at(name, generator.pk))["Location"] == at("generator", generator.pk)
     assert "Painter 1" not in cast.client("outsider").get(at("list")).content.decode()
     theirs = cast.client("outsider").post(at("generator-new"), {"organisation": cast.organisation.pk, "name": "Mine"})
     assert theirs.status_code == 400
@@ -97,7 +111,7 @@ def test_pictures_are_tested(cast: Cast, generator: SignatureCode, signed: Calla
     }
     assert results["made.png"].reading["mirrored"] is False
     page = client.get(answer["Location"]).content.decode()
-    assert "The signature reads in 1 of 4." in page
+    assert "The signature reads in 1 of 3. 1 file could not be read." in page
     assert not list((Path(site.MEDIA_ROOT) / "signatures").rglob(f"*{test.pk.hex}*")), "pictures are not kept"
     # Done again, as after a kill, nothing is read twice.
     TestPicture.objects.filter(filename="bare.jpg").update(result=PictureResult.READ)
