@@ -4,9 +4,9 @@
 
 ``WORK`` is the folder that ``python -m provenance.training.paper_signature WORK`` filled, ``STAGE2`` that of
 ``python -m provenance.training.secured_generator STAGE2 KIND --signature WORK/n1.safetensors``. Only what is there is
-measured; of the rest the commands are printed. The result goes to ``results/signature_paper.json``. Pictures are of the
-test part, never trained on; thresholds are set on tuning pictures. Signed pictures are rounded to 8 bits, as plain ones
-are, before anything looks at them; PSNR is computed in float64.
+measured; of the rest the commands are given. Pictures are of the test part, never trained on; thresholds are set on
+tuning pictures. Signed pictures are rounded to 8 bits, as plain ones are, before anything looks at them; PSNR is
+computed in float64.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import sys
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,10 +24,11 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
+from platformdirs import user_cache_path
 from scipy.stats import binomtest
 from torch.nn import functional
 
-from benchmarks.results import FOLDER, QUICK, machine
+from benchmarks.results import QUICK, publish
 from provenance.artwork.tiers import load_text_image
 from provenance.detection.calibration import auc
 from provenance.images.decode import decode, encode_jpeg
@@ -54,6 +55,15 @@ FALSE_POSITIVES = 0.01
 # Of the draws of windows, of noise and of generators: none is a seed of training.
 _SEED = 90_001
 _KID_SUBSETS, _KID_SIZE = 50, 100
+_TEXT = """
+Injector and detector as published (U-Net, ResNet-34) at a size that a processor trains in half an hour, on windows of
+{side} pixels, where a bit has a fraction of the pixels that it has in the paper's 256: it reports 51.4 dB and 100 %
+after 120,000 steps of 24 pictures on a GPU (`--size paper`). {pictures:,} test pictures; Wilson intervals of 95 %.
+
+{tables}
+
+{left}
+"""
 
 
 @dataclass(frozen=True)
@@ -409,25 +419,38 @@ def measure(work: Path, stage2: Path, size: str) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Measure, print the tables and the missing commands, and keep the results."""
+    """Measure what is there and name the commands for the rest."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("work", type=Path)
-    parser.add_argument("stage2", type=Path)
+    cache = Path(os.environ.get("PROVENANCE_PAPER_SIGNATURE", "") or user_cache_path("provenance") / "paper-signature")
+    parser.add_argument("work", type=Path, nargs="?", default=cache, help="of stage one")
+    parser.add_argument("stage2", type=Path, nargs="?", help="of stage two; by default WORK/stage2")
     parser.add_argument("--size", choices=list(paper.PROFILES), default="small")
     arguments = parser.parse_args()
+    stage2 = arguments.stage2 or arguments.work / "stage2"
     try:
-        results = measure(arguments.work, arguments.stage2, arguments.size)
+        results = measure(arguments.work, stage2, arguments.size)
     except (DataMissing, ModelMissing) as problem:
         parser.exit(2, f"{problem}\n")
-    print(tables(results))
-    for command in results["missing"]:
-        print(f"Not measured; made by: {command}", file=sys.stderr)
-    if not QUICK:
-        command = f"python -m benchmarks.signature_paper WORK STAGE2 --size {arguments.size}"
-        results["missing"] = [text.replace(str(arguments.work), "WORK") for text in results["missing"]]
-        results["missing"] = [text.replace(str(arguments.stage2), "STAGE2") for text in results["missing"]]
-        stored = {"machine": machine(), "command": command, **results}
-        (FOLDER / "results" / "signature_paper.json").write_text(json.dumps(stored, indent=1) + "\n")
+    # The longer path first: one may lie in the other.
+    names = sorted({stage2: "STAGE2", arguments.work: "WORK"}.items(), key=lambda each: -len(str(each[0])))
+    for path, name in names:
+        results["missing"] = [command.replace(str(path), name) for command in results["missing"]]
+    run = results["stage_one"]["n1"]
+    left = "\n".join(f"- `{command}`" for command in results["missing"])
+    publish(
+        "signature_paper",
+        title="The published adversarial signature, trained here",
+        markdown=_TEXT.format(
+            side=paper.PROFILES[arguments.size].side, pictures=results["pictures"], tables=tables(results),
+            left=f"Not trained, so not measured; made by:\n\n{left}" if left else "",
+        ),
+        figures={
+            "faithful_psnr_db": round(run["psnr_db"], 2),
+            "faithful_accuracy": round(run["accuracy"]["share"], 4),
+            "pictures": results["pictures"],
+        },
+        details=results,
+    )  # fmt: skip
 
 
 if __name__ == "__main__":

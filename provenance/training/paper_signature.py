@@ -111,7 +111,7 @@ def recipe_of(run: str, size: str) -> Recipe:
     if run == "weight-0":
         return replace(Recipe("small", steps=4500, batch=4, rate=3e-3, decay=True), **_CHANGES[run])
     # A long ramp: the detector learns, at any weight, before the injector is made to change more than it does anyway.
-    start = Recipe("small", steps=2500, batch=4, rate=1e-3, ramp=2000, start="weight-0", decay=True)
+    start = Recipe("small", steps=10_000, batch=4, rate=1e-3, ramp=2000, start="weight-0", decay=True)
     return replace(start, **_CHANGES[run])
 
 
