@@ -17,7 +17,7 @@ from rest_framework.response import Response
 from provenance.artwork.recipe import DEFAULT_EXCLUSIONS, MAX_PROMPT
 from provenance.artwork.recipe import Mode as Arithmetic
 from webapp.accounts.models import Scope
-from webapp.api import examples
+from webapp.api import examples_artworks as examples
 from webapp.api.access import Id, artwork_of, artworks_of
 from webapp.api.base import ApiView, key_of
 from webapp.api.fields import AddressField, FailureSerializer, ProgressSerializer, StateField, address, failure_of

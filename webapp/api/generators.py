@@ -13,7 +13,7 @@ from rest_framework.response import Response
 
 from provenance.watermark.record import Recipe
 from webapp.accounts.models import Scope
-from webapp.api import examples
+from webapp.api import examples_signatures as examples
 from webapp.api.access import Id, generator_of, generators_of
 from webapp.api.base import ApiView, key_of
 from webapp.api.fields import AddressField, address

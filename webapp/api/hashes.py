@@ -11,7 +11,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from webapp.accounts.models import Scope
-from webapp.api import examples, pictures, throttling
+from webapp.api import examples_hashes as examples
+from webapp.api import pictures, throttling
 from webapp.api.access import Id, catalogue_of, training_of
 from webapp.api.base import ApiView, key_of
 from webapp.api.fields import AddressField, FailureSerializer, ProgressSerializer, StateField, address, failure_of
@@ -26,11 +27,10 @@ from webapp.deephash.services import (
     hash_choose,
     hashing_cancel,
     model_delete,
-    training_begin,
-    training_now,
     works_of,
 )
 from webapp.deephash.showing import Neighbour, Shown, show
+from webapp.deephash.training import training_begin, training_now
 from webapp.errors import ErrorCode
 from webapp.jobs.models import FINAL_STATES, Job, JobState
 from webapp.jobs.services import job_cancel

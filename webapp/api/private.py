@@ -16,7 +16,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from webapp.accounts.models import Scope
-from webapp.api import examples
+from webapp.api import examples_private as examples
 from webapp.api.access import Id, Row
 from webapp.api.base import ApiView, key_of
 from webapp.api.fields import AddressField, FailureSerializer, ProgressSerializer, StateField, address, failure_of

@@ -13,7 +13,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from webapp.accounts.models import Scope
-from webapp.api import examples
+from webapp.api import examples_artworks as examples
 from webapp.api.access import Id, artwork_of, proof_of, proofs_of
 from webapp.api.artworks import POLL_SECONDS, PromptField, SignatureField
 from webapp.api.base import ApiView, key_of

@@ -17,7 +17,8 @@ from provenance.models.errors import ModelError
 from provenance.watermark.presence import LIKELY
 from webapp import files
 from webapp.accounts.models import Scope
-from webapp.api import examples, pictures, throttling
+from webapp.api import examples_signatures as examples
+from webapp.api import pictures, throttling
 from webapp.api.access import Id, signed_work_of
 from webapp.api.base import ApiView, key_of
 from webapp.api.fields import AddressField, FailureSerializer, address, failure_of

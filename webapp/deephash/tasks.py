@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from webapp.deephash import services
+from webapp.deephash import services, training
 from webapp.jobs.models import Job
 from webapp.jobs.runner import handles
 from webapp.jobs.services import Progress
@@ -14,7 +14,7 @@ def give_codes(job: Job, progress: Progress) -> bool:
     return services.hashing_run(choice_id=job.payload["choice"], job=job, progress=progress)
 
 
-@handles(services.TRAINING)
+@handles(training.TRAINING)
 def train(job: Job, progress: Progress) -> bool:
     """Do the next slice of a training."""
-    return services.training_run(model_id=job.payload["model"], job=job, progress=progress)
+    return training.training_run(model_id=job.payload["model"], job=job, progress=progress)

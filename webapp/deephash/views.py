@@ -18,7 +18,7 @@ from webapp.artworks.trials import picture_of
 from webapp.catalogues.models import Catalogue
 from webapp.catalogues.selectors import catalogue_get
 from webapp.catalogues.views import person, require_writer
-from webapp.deephash import services
+from webapp.deephash import services, training
 from webapp.deephash.forms import ChoiceForm, TrainingForm
 from webapp.deephash.hashes import MOST_ASKED
 from webapp.deephash.models import CatalogueHash
@@ -71,7 +71,7 @@ def hash_train(request: HttpRequest, catalogue_id: uuid.UUID) -> HttpResponse:
     refusal = None
     if form.is_valid():
         try:
-            services.training_begin(catalogue=catalogue, **form.cleaned_data, actor=person(request))
+            training.training_begin(catalogue=catalogue, **form.cleaned_data, actor=person(request))
         except ProductError as error:
             refusal = error
         else:
@@ -96,7 +96,7 @@ def model_delete(request: HttpRequest, catalogue_id: uuid.UUID, model_id: uuid.U
 def _context(catalogue: Catalogue, may_write: bool, **answer: Any) -> dict[str, Any]:
     """Return what the page shows, and what a form was answered."""
     choice = CatalogueHash.objects.filter(catalogue=catalogue).select_related("trained_model", "job").first()
-    learning = services.training_now(catalogue)
+    learning = training.training_now(catalogue)
     ended = catalogue.trained_models.filter(trained_at=None, job__state__in=FINAL_STATES).select_related("job").first()
     job: Job | None = learning.job if learning else choice.job if choice else None
     if job is not None and job.is_final:

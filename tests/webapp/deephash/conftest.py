@@ -12,7 +12,7 @@ from provenance.training.deephash import save_weights
 from tests.webapp.catalogues.conftest import catalogue, import_files
 from tests.webapp.pictures import png
 from webapp.catalogues.models import Catalogue
-from webapp.deephash import services, views
+from webapp.deephash import training, views
 from webapp.deephash.models import TrainedModel
 from webapp.deephash.storage import Part, path_of
 from webapp.jobs.models import Job, JobState
@@ -32,9 +32,9 @@ def pictures(catalogue: Catalogue) -> Catalogue:
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make a training one of a few steps of a tiny net on few pictures."""
-    monkeypatch.setattr(services, "STEPS", 6)
-    monkeypatch.setattr(services, "SCALE", 0.05)
-    for module in (deephash_pictures, services, views):
+    monkeypatch.setattr(training, "STEPS", 6)
+    monkeypatch.setattr(training, "SCALE", 0.05)
+    for module in (deephash_pictures, training, views):
         monkeypatch.setattr(module, "LEAST_PICTURES", 3)
 
 
@@ -51,7 +51,7 @@ def finish(job: Job) -> Job:
 def trained(catalogue: Catalogue) -> TrainedModel:
     """Return a model of 64 bits as a training leaves it: a net of chance, and a curve as if it had learnt."""
     job = job_create(
-        kind=services.TRAINING, steps=[("learning", "")], payload={}, organisation=catalogue.organisation
+        kind=training.TRAINING, steps=[("learning", "")], payload={}, organisation=catalogue.organisation
     )
     Job.objects.filter(pk=job.pk).update(state=JobState.SUCCEEDED, finished_at=timezone.now())
     model = TrainedModel.objects.create(

@@ -17,7 +17,7 @@ from webapp.catalogues.models import Catalogue
 from webapp.catalogues.services import catalogue_create
 from webapp.catalogues.uploads import catalogues_purge
 from webapp.checks.models import Check
-from webapp.deephash import examiners, services
+from webapp.deephash import examiners, services, training
 from webapp.deephash.models import CatalogueHash, DeepCode, TrainedModel
 from webapp.deephash.storage import Part, path_of
 from webapp.errors import ProductError
@@ -34,18 +34,18 @@ def another(organisation: Organisation, name: str) -> Catalogue:
 def test_an_organisation_has_so_many_models_and_no_more(
     cast: Cast, pictures: Catalogue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(services, "MOST_MODELS", 2)
+    monkeypatch.setattr(training, "MOST_MODELS", 2)
     model = trained(pictures)
     trained(another(cast.elsewhere, "Theirs"))
     failed = trained(pictures)
     TrainedModel.objects.filter(pk=failed.pk).update(trained_at=None)
-    services.training_begin(catalogue=pictures, kind="ae", bits=64, actor=cast.owner)
+    training.training_begin(catalogue=pictures, kind="ae", bits=64, actor=cast.owner)
     other = another(cast.organisation, "More")
     pictures.items.update(catalogue=other)
     with pytest.raises(ProductError, match="has 2 trained hashes"):
-        services.training_begin(catalogue=other, kind="ae", bits=64, actor=cast.owner)
+        training.training_begin(catalogue=other, kind="ae", bits=64, actor=cast.owner)
     services.model_delete(model=model, actor=cast.owner)
-    services.training_begin(catalogue=other, kind="ae", bits=64, actor=cast.owner)
+    training.training_begin(catalogue=other, kind="ae", bits=64, actor=cast.owner)
 
 
 def test_a_model_is_deleted_once_that_is_confirmed(

@@ -21,7 +21,7 @@ from tests.webapp.deephash.conftest import finish, trained
 from tests.webapp.pictures import flat_png, jpeg, pixels_of, png
 from webapp import files
 from webapp.catalogues.models import Catalogue
-from webapp.deephash import services
+from webapp.deephash import services, training
 from webapp.deephash.hashes import trained_hash
 from webapp.deephash.models import CatalogueHash, DeepCode, TrainedModel
 from webapp.deephash.services import pixels_of as pixels_of_work
@@ -38,7 +38,7 @@ pytestmark = pytest.mark.django_db
 
 
 def begin(cast: Cast, catalogue: Catalogue, **options: Any) -> TrainedModel:
-    return services.training_begin(
+    return training.training_begin(
         catalogue=catalogue, **{"kind": "con-vae", "bits": 64, "actor": cast.owner, **options}
     )
 
@@ -75,8 +75,8 @@ def test_a_picture_that_is_there_twice_does_not_count_as_two_different_ones(cata
     again = grey(np.asarray(Image.open(io.BytesIO(jpeg(1)))), 128)
     assert (again != levels[0]).any()
     held_out, learnt = np.array([0]), np.array([1, 2, 3])
-    assert sum(services._curve(model, np.stack([*levels, again]), held_out, learnt)) == 2, "of three pairs"
-    assert sum(services._curve(model, np.stack([levels[0], again]), held_out, np.array([1]))) == 0
+    assert sum(training._curve(model, np.stack([*levels, again]), held_out, learnt)) == 2, "of three pairs"
+    assert sum(training._curve(model, np.stack([levels[0], again]), held_out, np.array([1]))) == 0
     assert trained_hash(model).policy.source.endswith("which it learnt from")
 
 
@@ -93,10 +93,10 @@ def test_pictures_are_read_in_slices_each_once_and_not_more_than_are_learnt_from
         return pixels_of_work(work)
 
     monkeypatch.setattr(services, "pixels_of", reading)
-    monkeypatch.setattr(services, "SLICE_SECONDS", 0.0)
-    for module in (deephash_pictures, services):
+    monkeypatch.setattr(training, "SLICE_SECONDS", 0.0)
+    for module in (deephash_pictures, training):
         monkeypatch.setattr(module, "LEAST_PICTURES", 2)
-    monkeypatch.setattr(services, "MOST_LEARNT", 2)
+    monkeypatch.setattr(training, "MOST_LEARNT", 2)
     model = begin(cast, pictures)
     for count in (1, 2, 3):
         execute(str(model.job_id))
@@ -170,7 +170,7 @@ def test_a_killed_training_goes_on_where_it_was(
 
 @pytest.mark.usefixtures("small")
 def test_one_that_is_cancelled_leaves_nothing(cast: Cast, pictures: Catalogue, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(services, "SLICE_SECONDS", 0.0)
+    monkeypatch.setattr(training, "SLICE_SECONDS", 0.0)
     model = begin(cast, pictures)
     for _slice in range(4):
         execute(str(model.job_id))
@@ -204,7 +204,7 @@ def test_an_empty_and_a_tiny_catalogue_are_refused_with_the_reason(
     assert "at least 64" in response.content.decode()
     bad = cast.client("owner").post(reverse("deephash:train", args=[catalogue.pk]), {"kind": "md5", "bits": "7"})
     assert bad.status_code == 400
-    assert not Job.objects.filter(kind=services.TRAINING).exists()
+    assert not Job.objects.filter(kind=training.TRAINING).exists()
 
 
 @pytest.mark.usefixtures("small")
