@@ -133,7 +133,9 @@ class WeighSignature:
 
 
 def _signed_parts(context: Context) -> list[RGB]:
-    return [pair.part for pair in context.pairs if pair.part is not None and pair.work.signature_codes.exists()]
+    parts = {pair.work.pk: pair.part for pair in context.pairs if pair.part is not None}
+    signed = set(SignatureCode.objects.filter(work__in=parts).values_list("work_id", flat=True))
+    return [part for work, part in parts.items() if work in signed]
 
 
 def _codes(part: RGB) -> list[HashCode]:
