@@ -43,7 +43,7 @@ from provenance.watermark.networks import ALGORITHM, expected_pattern
 from provenance.watermark.payload import Payload, authentication_tag, is_genuine
 from provenance.watermark.payload import decode as decode_bits
 from provenance.watermark.read import FALSE_ACCEPTANCE, genuine, read
-from provenance.watermark.sign import CannotBeSigned, sign, sign_readably
+from provenance.watermark.sign import CannotBeSigned, sign, sign_to_last
 
 RGB = npt.NDArray[np.uint8]
 Change = Callable[[RGB, Generator], RGB]
@@ -146,7 +146,7 @@ def run_one(index: int) -> Signed | None:
     (pixels,) = pictures(index, 1)
     payload = payload_for(index, pixels)
     try:
-        signed = sign_readably(pixels, payload)
+        signed = sign_to_last(pixels, payload)
     except CannotBeSigned:
         return None
     exact = {name: says(edit(signed, Generator(PCG64(index))), payload) for name, edit in EDITS.items()}

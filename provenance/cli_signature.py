@@ -100,7 +100,7 @@ def sign(
     _see_where_it_goes(target, record_file)
     from provenance.images.quality import psnr
     from provenance.watermark.record import Record
-    from provenance.watermark.sign import see_room, sign_readably
+    from provenance.watermark.sign import see_room, sign_to_last
 
     with _problems_as_sentences():
         pixels = _pixels(picture)
@@ -115,7 +115,7 @@ def sign(
         else:
             assert recipe is not None
             payload = _recipe_payload(recipe)
-        signed = sign_readably(pixels, payload)
+        signed = sign_to_last(pixels, payload)
         # The record first: a signed picture without one is of no use to anybody.
         if record_file is not None:
             with record_file.open("xb") as handle:

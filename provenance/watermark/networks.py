@@ -64,14 +64,13 @@ def canonical(pixels: RGB) -> torch.Tensor:
 
 
 def change_for(pixels: RGB, pattern: Map) -> Map:
-    """Return what the injector adds to the luma of a picture ``[H,W,3]`` for a pattern of the canonical size: float32
-    ``[H,W]`` with a mean square near 1."""
+    """Return what the injector adds to the luma of a picture ``[H,W,3]`` for a pattern of the canonical size, float32
+    ``[h,w]``: a change of that size with a mean square of 1."""
     import torch
 
     injector, _ = networks()
     with torch.no_grad():
-        change = injector(canonical(pixels), torch.from_numpy(pattern)[None, None])[0, 0].numpy()
-    return np.asarray(cv2.resize(change, pixels.shape[1::-1], interpolation=cv2.INTER_CUBIC), np.float32)
+        return np.asarray(injector(canonical(pixels), torch.from_numpy(pattern)[None, None])[0, 0].numpy(), np.float32)
 
 
 def most_change(pixels: RGB) -> Map:

@@ -15,7 +15,7 @@ from provenance.models.errors import ModelError
 from provenance.models.store import known_sha256
 from provenance.watermark.networks import ALGORITHM, MODEL, SMALLEST_SIDE, networks
 from provenance.watermark.record import subject_of
-from provenance.watermark.sign import CannotBeSigned, see_room, sign_readably
+from provenance.watermark.sign import CannotBeSigned, see_room, sign_to_last
 from webapp import files
 from webapp.errors import ErrorCode, ProductError
 from webapp.files import Area
@@ -80,7 +80,7 @@ def copy_make(code: SignatureCode) -> None:
         with memory_limit(settings.WORKER_MEMORY_BYTES):
             pixels = decode(files.read(Area.WORKS, code.work.sha256), limits).pixels
             buffer = io.BytesIO()
-            Image.fromarray(sign_readably(pixels, payload_of(code))).save(buffer, "PNG")
+            Image.fromarray(sign_to_last(pixels, payload_of(code))).save(buffer, "PNG")
     except (DecodeError, CannotBeSigned, FileNotFoundError) as error:
         said = getattr(error, "message", "") or _("The registered file could not be signed.")
         raise ProductError(ErrorCode.PICTURE_UNREADABLE, said, status=422) from error
