@@ -171,7 +171,7 @@ class NeighbourSerializer(serializers.Serializer[Neighbour]):
         source="dissimilarity", help_text="Mean squared difference of the feature vectors, which orders equal codes."
     )
     near = serializers.BooleanField(source="within", help_text="Whether it lies within `near_radius`.")
-    identical = serializers.BooleanField()
+    identical = serializers.BooleanField(help_text="Whether the pictures are, or else what is compared of them.")
     psnr_db = serializers.FloatField(
         allow_null=True, help_text="Null where the two are identical, or the reduced copy could not be read."
     )
@@ -303,7 +303,8 @@ class DeepHashLookUp(ApiView):
     @idempotent
     def post(self, request: Request, catalogue_id: Id) -> Response:
         """Return the pictures of one catalogue that come nearest to a picture by the catalogue's deep hash, and what
-        the hash makes of it. The picture is not kept. It counts as a check, which does more."""
+        the hash makes of it. The picture is not kept; with an `Idempotency-Key` this answer is, for a day. It counts as
+        a check, which does more."""
         key = key_of(request)
         catalogue = catalogue_of(key.organisation, catalogue_id)
         upload = pictures.picture_sent(request)

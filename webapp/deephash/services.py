@@ -158,6 +158,8 @@ def model_delete(*, model: TrainedModel, actor: User | None, api_key: ApiKey | N
         ProductError: it is being trained.
     """
     lock_models(model.organisation_id)
+    if not TrainedModel.objects.filter(pk=model.pk).exists():
+        return
     if not Job.objects.filter(pk=model.job_id, state__in=FINAL_STATES).exists():
         raise ProductError(ErrorCode.CONFLICT, _("This hash is being trained. Cancel the training first."), status=409)
     for use in model.uses.select_related("catalogue"):
@@ -172,7 +174,7 @@ def models_forget() -> int:
     for model in TrainedModel.objects.filter(catalogue=None, uses=None):
         with transaction.atomic():
             lock_models(model.organisation_id)
-            if not model.uses.exists():
+            if TrainedModel.objects.filter(pk=model.pk, uses=None).exists():
                 _delete(model, None, None)
                 forgotten += 1
     return forgotten

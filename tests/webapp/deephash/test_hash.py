@@ -7,6 +7,7 @@ import threading
 import time
 import uuid
 import weakref
+from datetime import timedelta
 
 import numpy as np
 import pytest
@@ -29,7 +30,7 @@ from webapp.catalogues.services import catalogue_create
 from webapp.checks.context import Near, Suspect
 from webapp.checks.models import Check, EvidenceKind, Verdict
 from webapp.checks.services import check_submit
-from webapp.deephash import hashes, services
+from webapp.deephash import hashes, services, showing
 from webapp.deephash.models import CatalogueHash, DeepCode
 from webapp.deephash.search import bits_of, works_nearest
 from webapp.deephash.storage import Part, path_of
@@ -37,7 +38,7 @@ from webapp.errors import ProductError
 from webapp.files import Area
 from webapp.jobs.models import Job, JobState
 from webapp.jobs.runner import execute
-from webapp.jobs.services import job_cancel
+from webapp.jobs.services import job_cancel, jobs_recover
 from webapp.registry.models import Visibility, Work
 
 pytestmark = pytest.mark.django_db
@@ -101,6 +102,19 @@ def test_a_look_up_opens_no_registered_file_and_sets_no_limit_on_the_server(
     assert "none: they are the same" in page.content.decode()
 
 
+def test_a_registered_copy_that_cannot_be_reached_is_not_blamed_on_the_model(
+    cast: Cast, pictures: Catalogue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    choose(cast, pictures)
+
+    def unreachable(*_asked: object) -> bytes:
+        raise PermissionError
+
+    monkeypatch.setattr(showing, "rendition_read", unreachable)
+    with pytest.raises(PermissionError):
+        showing.show(catalogue=pictures, pixels=pixels_of(4))
+
+
 def test_the_table_holds_what_the_hash_gives(cast: Cast, pictures: Catalogue) -> None:
     choose(cast, pictures, "con-vae-128-v1")
     for seed in (1, 2, 3):
@@ -114,7 +128,10 @@ def test_equal_codes_are_ordered_by_feature_vector(cast: Cast, pictures: Catalog
     choose(cast, pictures)
     codes, features = EDIT_HASH.encode([pixels_of(3)])
     DeepCode.objects.update(code64=bits_of(codes[0]))
-    found = works_nearest(algorithm=EDIT_HASH.algorithm, code=codes[0], feature=features[0], limit=3)
+    found = works_nearest(algorithm=EDIT_HASH.algorithm, code=codes[0], feature=features[0], limit=5)
+    for most in (1, 3):
+        fewer = works_nearest(algorithm=EDIT_HASH.algorithm, code=codes[0], feature=features[0], limit=most)
+        assert fewer == found[:most]
     assert [each.distance for each in found] == [0, 0, 0]
     assert Work.objects.get(pk=found[0].work_id).title == "3"
     assert found[0].dissimilarity < found[1].dissimilarity < found[2].dissimilarity
@@ -217,6 +234,34 @@ def test_no_two_decoded_pictures_are_held_at_once(
     monkeypatch.setattr(services, "pixels_of", watched)
     choose(cast, pictures)
     assert len(decoded) == DeepCode.objects.count() == 3
+
+
+def test_a_killed_giving_of_codes_goes_on_where_it_was(
+    cast: Cast, pictures: Catalogue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(services, "BATCH", 1)
+    services.hash_choose(catalogue=pictures, algorithm=EDIT_HASH.algorithm, actor=cast.owner)
+    job = CatalogueHash.objects.get().job
+    assert job is not None
+    opened: list[uuid.UUID] = []
+    real = services.pixels_of
+
+    def killed(work: Work) -> np.ndarray | None:
+        opened.append(work.pk)
+        if len(opened) == 2:
+            raise SystemExit
+        return real(work)
+
+    monkeypatch.setattr(services, "pixels_of", killed)
+    with pytest.raises(SystemExit):
+        execute(str(job.pk))
+    assert DeepCode.objects.count() == 1
+    Job.objects.filter(pk=job.pk).update(lease_until=timezone.now() - timedelta(seconds=1))
+    assert jobs_recover() == 1
+    assert finish(job).state == JobState.SUCCEEDED
+    assert DeepCode.objects.count() == 3
+    assert opened[1] == opened[2], "the picture in hand is opened again"
+    assert len(opened) == 4
 
 
 def test_a_file_that_is_lost_does_not_stop_the_others(cast: Cast, pictures: Catalogue) -> None:

@@ -88,6 +88,14 @@ def test_a_model_is_deleted_once_that_is_confirmed(
     ).content.decode()
 
 
+def test_a_model_that_somebody_deletes_at_the_same_time_is_deleted_once(cast: Cast, pictures: Catalogue) -> None:
+    model = trained(pictures)
+    same = TrainedModel.objects.get()
+    services.model_delete(model=model, actor=cast.owner)
+    services.model_delete(model=same, actor=cast.colleague)
+    assert AuditEntry.objects.get(verb="catalogue.hash_deleted").actor == cast.owner
+
+
 def test_a_check_asks_so_many_hashes_those_of_its_sender_first(
     cast: Cast, catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
