@@ -14,6 +14,7 @@ import pytest
 from django.db import IntegrityError, connection
 from django.urls import reverse
 from django.utils import timezone
+from pgvector import HalfVector
 from PIL import Image
 
 from provenance.hashing.deephash import DEEP_HASHES, EDIT_HASH
@@ -135,6 +136,27 @@ def test_equal_codes_are_ordered_by_feature_vector(cast: Cast, pictures: Catalog
     assert [each.distance for each in found] == [0, 0, 0]
     assert Work.objects.get(pk=found[0].work_id).title == "3"
     assert found[0].dissimilarity < found[1].dissimilarity < found[2].dissimilarity
+
+
+def test_the_nearest_are_those_of_a_search_through_all(cast: Cast, pictures: Catalogue) -> None:
+    import_files(pictures, {f"{seed}.png": png(seed) for seed in range(4, 13)})
+    choose(cast, pictures)
+    random = np.random.default_rng(0)
+    for row in DeepCode.objects.order_by("pk"):
+        # Few codes and few vectors, so that both tie.
+        row.code64, row.feature = f"{random.integers(4):064b}", HalfVector([float(random.integers(3))])
+        row.save()
+    code, feature = np.zeros(8, np.uint8), np.zeros(1, np.float32)
+    everything = sorted(
+        (str(row.code64).count("1"), row.feature[0] ** 2, row.work_id) for row in DeepCode.objects.all()
+    )
+    for limit in range(1, 14):
+        for radius in (None, 0, 1):
+            found = works_nearest(
+                algorithm=EDIT_HASH.algorithm, code=code, feature=feature, limit=limit, radius=radius
+            )
+            expected = [one for one in everything if radius is None or one[0] <= radius][:limit]
+            assert [(one.distance, one.dissimilarity, one.work_id) for one in found] == expected
 
 
 def test_a_check_asks_the_catalogues_own_hash(cast: Cast, pictures: Catalogue) -> None:
