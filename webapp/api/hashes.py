@@ -200,7 +200,7 @@ class LookUpSerializer(serializers.Serializer[Shown]):
         help_text="Other pictures of this catalogue to expect within it by chance: the 95 % bound.",
     )
     near = serializers.BooleanField(source="registered", help_text="Whether one lies within `near_radius`.")
-    results = NeighbourSerializer(source="neighbours", many=True, help_text="Nearest first.")
+    results = NeighbourSerializer(source="neighbours", many=True, help_text="The five nearest, nearest first.")
 
 
 def _hash_shown(catalogue: Catalogue, request: Request) -> Any:
@@ -247,7 +247,11 @@ class DeepHash(ApiView):
         summary="Choose a catalogue's deep hash",
         request={"application/json": ChosenHashSerializer},
         answers={200: OpenApiResponse(DeepHashSerializer, "The pictures get their codes.", [examples.DEEP_HASH])},
-        refusals={400: (ErrorCode.INVALID,), 415: (ErrorCode.UNSUPPORTED_MEDIA_TYPE,)},
+        refusals={
+            400: (ErrorCode.INVALID,),
+            409: (ErrorCode.CONFLICT,),
+            415: (ErrorCode.UNSUPPORTED_MEDIA_TYPE,),
+        },
     )
     @idempotent
     def put(self, request: Request, catalogue_id: Id) -> Response:

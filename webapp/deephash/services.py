@@ -57,6 +57,17 @@ def works_of(catalogue: Catalogue) -> QuerySet[Work]:
     return Work.objects.live().filter(catalogue_item__catalogue=catalogue)
 
 
+def require_clear(catalogue: Catalogue) -> None:
+    """Refuse a private catalogue.
+
+    Raises:
+        ProductError: it is one.
+    """
+    if catalogue.is_private:
+        message = _("This catalogue is private: it has no pictures in clear, of which hashes are made.")
+        raise ProductError(ErrorCode.CONFLICT, message, status=409)
+
+
 # --- Choosing ---
 
 
@@ -100,8 +111,10 @@ def hash_choose(
             already: the giving of codes goes on, where it was cancelled or failed.
 
     Raises:
-        ProductError: there is no such hash.
+        ProductError: there is no such hash, or no picture in clear.
     """
+    if algorithm:
+        require_clear(catalogue)
     lock_models(catalogue.organisation_id)
     chosen = next((one for one in choices_of(catalogue) if one.algorithm == algorithm), None)
     if algorithm and chosen is None:

@@ -57,9 +57,11 @@ def training_begin(
     """Train a hash on a catalogue's pictures; when it is done, the catalogue uses it.
 
     Raises:
-        ProductError: it has too few pictures, one is being trained on it, or its organisation has models enough.
+        ProductError: it is private or has too few pictures, one is being trained on it, or its organisation has models
+            enough.
         ValidationError: there is no such kind or length.
     """
+    services.require_clear(catalogue)
     count = services.works_of(catalogue).count()
     if count < LEAST_PICTURES:
         raise ProductError(
