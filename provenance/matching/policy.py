@@ -94,6 +94,15 @@ class Policy:
     variants: int = _VARIANTS
     curve: tuple[int, ...] | None = None
 
+    def is_near(self, distance: int) -> bool:
+        """Return whether a pair counts as near by itself in a check's verdict.
+
+        Of a curve that is not the package's it does only where there are pairs enough to tell one in a million: what
+        few vouch for shall keep nobody's check from a verdict.
+        """
+        vouched = self.curve is None or NEAR_RATE * sum(self.curve) >= 1
+        return vouched and distance <= self.near_radius
+
     def false_match_rate(self, tau: int) -> FalseMatchRate:
         """Return the rate at which different pictures come within ``tau`` (0..length)."""
         histogram, pairs = _curve(self.algorithm) if self.curve is None else (self.curve, sum(self.curve))

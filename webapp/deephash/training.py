@@ -130,6 +130,7 @@ def training_run(*, model_id: uuid.UUID | str, job: Job, progress: Progress) -> 
         JobCancelled, ClaimLost: as :class:`webapp.jobs.services.Progress` does.
     """
     from provenance.models.autoencoder_nets import Architecture
+    from provenance.training.deephash import BATCH as LEARNT_AT_ONCE
     from provenance.training.deephash import Trainer, save_weights
 
     model = TrainedModel.objects.select_related("catalogue").filter(pk=model_id).first()
@@ -144,7 +145,7 @@ def training_run(*, model_id: uuid.UUID | str, job: Job, progress: Progress) -> 
     # They lie in random order.
     held_out = np.arange(0, len(levels), HELD_OUT)
     learnt = np.delete(np.arange(len(levels)), held_out)
-    epochs = max(1, round(STEPS / max(1, len(learnt) // 32)))
+    epochs = max(1, round(STEPS / max(1, len(learnt) // LEARNT_AT_ONCE)))
     began = time.monotonic()
 
     def go_on(done: int, total: int) -> bool:
