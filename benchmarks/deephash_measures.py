@@ -18,6 +18,7 @@ F64 = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 Counts = npt.NDArray[np.int64]
 Words = npt.NDArray[np.str_]
+Pairs = list[tuple[int, int]]
 
 NEIGHBOURS = 5
 
@@ -128,14 +129,22 @@ def collisions(codes: Codes) -> tuple[float, float, float]:
     return float(counts[counts > 1].sum() / count), 1 - len(counts) / count, pairs
 
 
-def same_code_pairs(codes: Codes) -> list[tuple[int, int]]:
-    """Return the pairs of rows that share a code."""
+def same_code_pairs(codes: Codes) -> Pairs:
+    """Return the pairs of rows that share a code, the first before the second."""
     _, inverse, counts = np.unique(codes.packed, axis=0, return_inverse=True, return_counts=True)
-    pairs = []
+    pairs: Pairs = []
     for code in np.flatnonzero(counts > 1):
         rows = np.flatnonzero(inverse.ravel() == code)
         pairs += [(int(a), int(b)) for i, a in enumerate(rows) for b in rows[i + 1 :]]
     return pairs
+
+
+def distinct_rates(pairs: Pairs, count: int) -> tuple[float, float, float]:
+    """Return the rates of :func:`collisions` of those of :func:`same_code_pairs` that are of different pictures, of
+    ``count`` pictures."""
+    sharing = {row for pair in pairs for row in pair}
+    beyond = {second for _, second in pairs}
+    return len(sharing) / count, len(beyond) / count, len(pairs) / (count * (count - 1) / 2)
 
 
 # --- Shares of copies ---

@@ -41,7 +41,8 @@ class FalseMatchRate:
 
     Attributes:
         measured: share of the measured impostor pairs, 0..1; 0 where none came so near.
-        upper_bound: one-sided 95 % Clopper-Pearson bound on the true share, 0..1.
+        upper_bound: one-sided 95 % Clopper-Pearson bound on the true share, 0..1, with pairs taken as independent;
+            those that share a picture are not quite.
         binomial: what fair and independent bits would give (theoretical), times the variants searched, 0..1; None for
             what has no bits.
         pairs: impostor pairs measured.
@@ -93,6 +94,15 @@ class Policy:
     variants: int = _VARIANTS
     curve: tuple[int, ...] | None = None
 
+    def is_near(self, distance: int) -> bool:
+        """Return whether a pair counts as near by itself in a check's verdict.
+
+        Of a curve that is not the package's it does only where there are pairs enough to tell one in a million: what
+        few vouch for shall keep nobody's check from a verdict.
+        """
+        vouched = self.curve is None or NEAR_RATE * sum(self.curve) >= 1
+        return vouched and distance <= self.near_radius
+
     def false_match_rate(self, tau: int) -> FalseMatchRate:
         """Return the rate at which different pictures come within ``tau`` (0..length)."""
         histogram, pairs = _curve(self.algorithm) if self.curve is None else (self.curve, sum(self.curve))
@@ -136,16 +146,18 @@ def derived(
     """Return the policy that an algorithm's own curve gives, the package's or that given.
 
     The radii are the largest at which at most so many impostor pairs are candidates, and at most one in a million is
-    near.
+    near; of fewer pairs none. Though they are read off the pairs themselves, the bounds of :class:`FalseMatchRate` hold
+    at them, as they do at any order statistic (Wilks 1941).
     """
     histogram, pairs = _curve(algorithm) if curve is None else (curve, sum(curve))
+    near_pairs = f"at most {NEAR_RATE:g}" if NEAR_RATE * pairs >= 1 else "nearer than any"
     candidate, near = (_largest_within(histogram, rate * pairs) for rate in (candidate_rate, NEAR_RATE))
     return Policy(
         algorithm,
         length,
         candidate_radius=candidate,
         near_radius=near,
-        source=f"measured: at most {NEAR_RATE:g} of {pairs:,} pairs of different pictures",
+        source=f"measured: {near_pairs} of {pairs:,} pairs of different pictures",
         bits=bits,
         variants=variants,
         curve=curve,

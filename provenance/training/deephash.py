@@ -36,9 +36,10 @@ from provenance.training.deephash_pictures import (
     check_pictures,
     cifar,
     folder,
+    folder_key,
     photographs,
 )
-from provenance.training.pictures import Part
+from provenance.training.pictures import DataMissing, Part
 
 BATCH = 32
 LEARNING_RATE = 1e-3
@@ -62,6 +63,10 @@ def precision(device: torch.device) -> torch.autocast:
     return torch.autocast(device.type, torch.bfloat16, enabled=has)
 
 
+class OtherTraining(ValueError):
+    """A checkpoint is of other pictures, epochs or sizes than those asked for."""
+
+
 class Trainer:
     """One training, in steps that may be taken by several processes one after the other.
 
@@ -72,7 +77,7 @@ class Trainer:
 
     Raises:
         CannotTrain: the rows, those that are only looked at included, teach nothing.
-        ValueError: the checkpoint is another training's.
+        OtherTraining: the checkpoint is another training's.
     """
 
     def __init__(
@@ -100,7 +105,7 @@ class Trainer:
         if checkpoint.exists():
             saved = torch.load(checkpoint, map_location=self.device, weights_only=True)
             if saved["of"] != self._identity():
-                raise ValueError(f"{checkpoint} is of another training: {saved['of']}")
+                raise OtherTraining(f"{checkpoint} is of another training: {saved['of']}. Delete it to begin anew.")
             self.net.load_state_dict(saved["net"])
             self.optimiser.load_state_dict(saved["optimiser"])
             self.step, self.history = saved["step"], [Epoch(**row) for row in saved["history"]]
@@ -115,6 +120,9 @@ class Trainer:
 
         Args:
             go_on: told the steps done and all steps after each; False stops the training, which is kept.
+
+        Raises:
+            CannotTrain: the error grew past all numbers.
         """
         saved_at = time.monotonic()
         while self.step < self.steps:
@@ -172,6 +180,8 @@ class Trainer:
             error = (255 * (self.net(pictures)[0] - pictures)).square().mean((1, 2, 3)).double()
             psnr = 10 * (255**2 / error.clamp(min=1e-12)).log10()
             figures += [float(error.mean()), float(psnr.mean())]
+        if not math.isfinite(figures[0]):
+            raise CannotTrain("The training failed: its error grew past all numbers. Try another architecture.")
         return Epoch(*figures)
 
     def _identity(self) -> dict[str, Any]:
@@ -191,7 +201,10 @@ class Trainer:
             "history": [asdict(row) for row in self.history],
         }
         part = self.checkpoint.with_suffix(".part")
-        torch.save(state, part)
+        with part.open("wb") as file:
+            torch.save(state, file)
+            file.flush()
+            os.fsync(file.fileno())
         part.rename(self.checkpoint)
 
 
@@ -263,7 +276,7 @@ def pictures_of(name: str, cache: Path) -> tuple[GreyPictures, Rows, Rows]:
         test = np.array([each.startswith("test/") for each in found.names])
         return found, np.flatnonzero(test), np.flatnonzero(~test)[:: max(1, int((~test).sum()) // _WATCHED)]
     found = folder(Path(name), cache)
-    return found, np.arange(len(found.names)), np.empty(0, np.int64)
+    return found, np.arange(len(found.levels)), np.empty(0, np.int64)
 
 
 def main() -> None:
@@ -271,19 +284,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("kind", choices=KINDS)
     parser.add_argument("bits", type=int, choices=BITS)
-    parser.add_argument("work", type=Path, help="folder for caches, checkpoints and what comes out")
+    parser.add_argument("work", type=Path, help="folder, outside that of the pictures, for all that comes out")
     parser.add_argument("--pictures", default="photographs", help="a folder, or photographs or cifar (PROVENANCE_DATA)")
     parser.add_argument("--epochs", type=int, default=100)
     parser.add_argument("--scale", type=float, default=0.375, help="of the paper's widths")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     arguments = parser.parse_args()
+    if arguments.epochs < 1 or not 0 < arguments.scale <= 1:
+        parser.error("--epochs is at least 1, --scale above 0 and at most 1")
     torch.set_num_threads(arguments.threads)
-    found, train, tune = pictures_of(arguments.pictures, arguments.work / "pictures")
-    source = arguments.pictures if arguments.pictures in ("photographs", "cifar") else "folder"
-    stem = arguments.work / f"{source}-{arguments.kind}-{arguments.bits}"
-    architecture = Architecture(arguments.kind, arguments.bits, found.levels.shape[1], arguments.scale)
     try:
+        found, train, tune = pictures_of(arguments.pictures, arguments.work / "pictures")
+        known = arguments.pictures in ("photographs", "cifar")
+        source = arguments.pictures if known else folder_key(Path(arguments.pictures))
+        stem = arguments.work / f"{source}-{arguments.kind}-{arguments.bits}"
+        architecture = Architecture(arguments.kind, arguments.bits, found.levels.shape[1], arguments.scale)
         trainer = Trainer(
             architecture,
             found.levels,
@@ -293,9 +309,9 @@ def main() -> None:
             checkpoint=stem.with_suffix(".pt"),
             device=arguments.device,
         )
-    except CannotTrain as problem:
+        train_here(trainer, stem)
+    except (DataMissing, CannotTrain, OtherTraining) as problem:
         parser.exit(2, f"{problem}\n")
-    train_here(trainer, stem)
     print(f"{stem}.safetensors: {architecture.bits} bits, {sum(p.numel() for p in trainer.net.parameters()):,} numbers")
 
 

@@ -77,15 +77,25 @@ def folder(path: Path, cache: Path) -> GreyPictures:
         raise DataMissing(f"There is no folder {path}.")
 
     def read() -> Iterator[tuple[str, bytes]]:
-        for file in sorted(path.rglob("*")):
-            if file.suffix.lower() in _SUFFIXES and file.is_file():
-                yield file.relative_to(path).as_posix(), file.read_bytes()
+        for file in _files(path):
+            yield file.relative_to(path).as_posix(), file.read_bytes()
 
-    digest = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:12]
-    found = _cached(cache / f"folder-{digest}", read, SIDE)
+    found = _cached(cache / folder_key(path), read, SIDE)
     if not found.names:
         raise DataMissing(f"There is no picture in {path}.")
     return found
+
+
+def folder_key(path: Path) -> str:
+    """Return a name for the pictures below a folder as they are now: other pictures have another."""
+    digest = hashlib.sha256(str(path.resolve()).encode())
+    for file in _files(path):
+        digest.update(f"{file} {file.stat().st_size} {file.stat().st_mtime_ns}\n".encode(errors="surrogateescape"))
+    return f"folder-{digest.hexdigest()[:12]}"
+
+
+def _files(path: Path) -> list[Path]:
+    return [file for file in sorted(path.rglob("*")) if file.suffix.lower() in _SUFFIXES and file.is_file()]
 
 
 def cifar(cache: Path) -> GreyPictures:
@@ -159,7 +169,7 @@ def check_pictures(levels: Levels, rows: Rows) -> None:
     if not len(rows):
         raise CannotTrain("There is no picture to learn from.")
     if len(rows) < LEAST_PICTURES:
-        raise CannotTrain(f"There are {len(rows)} different pictures; a hash needs at least {LEAST_PICTURES}.")
+        raise CannotTrain(f"A hash needs at least {LEAST_PICTURES} different pictures, not {len(rows)}.")
     if (count := distinct(levels, rows, LEAST_PICTURES)) < LEAST_PICTURES:
         raise CannotTrain(
             f"Of {len(rows)} pictures only {count} differ from each other, the rest repeat them;"

@@ -71,7 +71,8 @@ stays as it is, has of the picture and of its mirror image at 96 x 96, averaged;
 equal codes, and where it is decided whether a picture is registered, the features themselves are compared.
 `robust-hash` must be there too; both are in the package.
 
-Data: as `robust-hash`, {pictures:,} training pictures, with {copies} edited copies of each.
+Data: as `robust-hash`, {pictures:,} training pictures, with {copies} edited copies of each. That network began with
+EfficientNet-Lite0's ImageNet weights, which were learnt from labels: what this hash knows of classes is from there.
 
 Training: {steps:,} steps of the last layer only, contrastive on the signs, with entropy, balance and decorrelation of
 the bits, over features that are calculated once.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from benchmarks import deephash
 from benchmarks.deephash_measures import (
     Codes,
     Copies,
@@ -12,13 +13,19 @@ from benchmarks.deephash_measures import (
     decide,
     decide_pairs,
     distances,
+    distinct_rates,
     hit_by_code,
     likeness,
     nearest,
     retrieval,
     same_code_pairs,
 )
+from benchmarks.deephash_nets import Registry, epochs_of
 from benchmarks.recall import Cell
+from provenance.hashing.autoencoders import grey
+from provenance.images.decode import decode
+from provenance.models.catalogue import WEIGHTS
+from tests.webapp.pictures import jpeg, png
 
 
 def codes(*bits: str, features: object = None) -> Codes:
@@ -64,6 +71,33 @@ def test_the_three_rates_of_collision() -> None:
     shared = codes("00000000", "00000000", "00000000", "11110000")
     assert collisions(shared) == pytest.approx((3 / 4, 2 / 4, 3 / 6))
     assert same_code_pairs(shared) == [(0, 1), (0, 2), (1, 2)]
+
+
+def test_of_different_pictures_all_pairs_give_the_same_rates() -> None:
+    shared = codes("00000000", "00000000", "00000000", "11110000", "11110000", "00001111")
+    pairs = same_code_pairs(shared)
+    assert distinct_rates(pairs, 6) == pytest.approx(collisions(shared))
+    assert distinct_rates([pair for pair in pairs if 3 not in pair], 6) == pytest.approx((3 / 6, 2 / 6, 3 / 15))
+    assert distinct_rates([], 6) == (0, 0, 0)
+
+
+def test_a_picture_that_is_there_twice_collides_with_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    encoded = [png(1), jpeg(1), png(2)]
+    levels = np.stack([grey(decode(data).pixels, 128) for data in encoded])
+    monkeypatch.setattr(deephash, "registry", lambda: Registry(["a", "b", "c"], levels, levels, encoded))
+    monkeypatch.setattr(deephash, "share_pixels", lambda one, other: False)
+    same = Codes(np.zeros((3, 8), np.uint8), np.zeros((3, 1), np.float32))
+    assert deephash.distinct_collisions(same) == (3, [(0, 2), (1, 2)])
+    monkeypatch.setattr(deephash, "share_pixels", lambda one, other: one == encoded[1])
+    assert deephash.distinct_collisions(same) == (3, [(0, 2)])
+    monkeypatch.setattr(deephash, "_LIMIT_OF_PAIRS", 0)
+    assert len(deephash.distinct_collisions(same)[1]) == 3, "what is not looked at counts"
+
+
+@pytest.mark.parametrize("bits", [64, 128])
+def test_epochs_of_shipped_nets_are_those_of_their_cards(bits: int) -> None:
+    card = (WEIGHTS / f"con-vae-{bits}.md").read_text()
+    assert f"Training: {epochs_of(('con-vae', bits), 'photographs')} epochs" in card
 
 
 def test_retrieval() -> None:

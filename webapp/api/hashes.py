@@ -171,7 +171,7 @@ class NeighbourSerializer(serializers.Serializer[Neighbour]):
         source="dissimilarity", help_text="Mean squared difference of the feature vectors, which orders equal codes."
     )
     near = serializers.BooleanField(source="within", help_text="Whether it lies within `near_radius`.")
-    identical = serializers.BooleanField()
+    identical = serializers.BooleanField(help_text="Whether the pictures are, or else what is compared of them.")
     psnr_db = serializers.FloatField(
         allow_null=True, help_text="Null where the two are identical, or the reduced copy could not be read."
     )
@@ -200,7 +200,7 @@ class LookUpSerializer(serializers.Serializer[Shown]):
         help_text="Other pictures of this catalogue to expect within it by chance: the 95 % bound.",
     )
     near = serializers.BooleanField(source="registered", help_text="Whether one lies within `near_radius`.")
-    results = NeighbourSerializer(source="neighbours", many=True, help_text="Nearest first.")
+    results = NeighbourSerializer(source="neighbours", many=True, help_text="The five nearest, nearest first.")
 
 
 def _hash_shown(catalogue: Catalogue, request: Request) -> Any:
@@ -247,7 +247,11 @@ class DeepHash(ApiView):
         summary="Choose a catalogue's deep hash",
         request={"application/json": ChosenHashSerializer},
         answers={200: OpenApiResponse(DeepHashSerializer, "The pictures get their codes.", [examples.DEEP_HASH])},
-        refusals={400: (ErrorCode.INVALID,), 415: (ErrorCode.UNSUPPORTED_MEDIA_TYPE,)},
+        refusals={
+            400: (ErrorCode.INVALID,),
+            409: (ErrorCode.CONFLICT,),
+            415: (ErrorCode.UNSUPPORTED_MEDIA_TYPE,),
+        },
     )
     @idempotent
     def put(self, request: Request, catalogue_id: Id) -> Response:
@@ -303,7 +307,8 @@ class DeepHashLookUp(ApiView):
     @idempotent
     def post(self, request: Request, catalogue_id: Id) -> Response:
         """Return the pictures of one catalogue that come nearest to a picture by the catalogue's deep hash, and what
-        the hash makes of it. The picture is not kept. It counts as a check, which does more."""
+        the hash makes of it. The picture is not kept; with an `Idempotency-Key` this answer is, for a day. It counts as
+        a check, which does more."""
         key = key_of(request)
         catalogue = catalogue_of(key.organisation, catalogue_id)
         upload = pictures.picture_sent(request)

@@ -97,7 +97,7 @@ def rank(near: dict[uuid.UUID, dict[str, Near]], more: Mapping[str, Policy] = Ma
         Suspect(
             work_id,
             near[work_id],
-            any(each.distance <= policies[name].near_radius for name, each in near[work_id].items()),
+            any(policies[name].is_near(each.distance) for name, each in near[work_id].items()),
         )
         for work_id in sorted(near, key=lambda work_id: (rarity(work_id), work_id))
     ]

@@ -50,7 +50,8 @@ def works_nearest(
     catalogue: uuid.UUID | None = None,
     radius: int | None = None,
 ) -> list[FoundWork]:
-    """Return the live works nearest to a query, nearest first: exact, one scan of the codes of the algorithm.
+    """Return the live works nearest to a query, nearest first: exact, one scan of the codes of the algorithm. Feature
+    vectors, which are long, are read of those only that their codes may place among the first.
 
     Args:
         code: uint8 ``[bits / 8]``; ``feature``: float, as the codes of the algorithm were stored with.
@@ -72,12 +73,15 @@ def works_nearest(
     with connection.cursor() as cursor:
         cursor.execute(
             # Only column names of our own, numbers and placeholders are put into the text.
-            f"SELECT d.work_id, (d.{column} <~> %s::bit({length}))::int AS distance,"  # noqa: S608
-            " power(d.feature <-> %s::halfvec, 2) / %s AS dissimilarity"
+            f"WITH near AS MATERIALIZED (SELECT d.id, (d.{column} <~> %s::bit({length}))::int AS distance"  # noqa: S608
             " FROM deephash_deepcode d JOIN registry_work w ON w.id = d.work_id"
             " JOIN catalogues_catalogueitem i ON i.work_id = w.id"
             " JOIN deephash_cataloguehash h ON h.catalogue_id = i.catalogue_id"
-            f" WHERE {' AND '.join(conditions)} ORDER BY distance, dissimilarity, d.work_id LIMIT %s",
-            [bits_of(code), HalfVector(feature).to_text(), len(feature), *values, limit],
+            f" WHERE {' AND '.join(conditions)})"
+            " SELECT d.work_id, near.distance, power(d.feature <-> %s::halfvec, 2) / %s AS dissimilarity"
+            " FROM near JOIN deephash_deepcode d ON d.id = near.id WHERE near.distance <="
+            " (SELECT max(distance) FROM (SELECT distance FROM near ORDER BY distance LIMIT %s) AS first)"
+            " ORDER BY near.distance, dissimilarity, d.work_id LIMIT %s",
+            [bits_of(code), *values, HalfVector(feature).to_text(), len(feature), limit, limit],
         )
         return [FoundWork(work_id, distance, float(value)) for work_id, distance, value in cursor.fetchall()]

@@ -57,6 +57,17 @@ def works_of(catalogue: Catalogue) -> QuerySet[Work]:
     return Work.objects.live().filter(catalogue_item__catalogue=catalogue)
 
 
+def require_clear(catalogue: Catalogue) -> None:
+    """Refuse a private catalogue.
+
+    Raises:
+        ProductError: it is one.
+    """
+    if catalogue.is_private:
+        message = _("This catalogue is private: it has no pictures in clear, of which hashes are made.")
+        raise ProductError(ErrorCode.CONFLICT, message, status=409)
+
+
 # --- Choosing ---
 
 
@@ -100,8 +111,10 @@ def hash_choose(
             already: the giving of codes goes on, where it was cancelled or failed.
 
     Raises:
-        ProductError: there is no such hash.
+        ProductError: there is no such hash, or no picture in clear.
     """
+    if algorithm:
+        require_clear(catalogue)
     lock_models(catalogue.organisation_id)
     chosen = next((one for one in choices_of(catalogue) if one.algorithm == algorithm), None)
     if algorithm and chosen is None:
@@ -158,6 +171,8 @@ def model_delete(*, model: TrainedModel, actor: User | None, api_key: ApiKey | N
         ProductError: it is being trained.
     """
     lock_models(model.organisation_id)
+    if not TrainedModel.objects.filter(pk=model.pk).exists():
+        return
     if not Job.objects.filter(pk=model.job_id, state__in=FINAL_STATES).exists():
         raise ProductError(ErrorCode.CONFLICT, _("This hash is being trained. Cancel the training first."), status=409)
     for use in model.uses.select_related("catalogue"):
@@ -172,7 +187,7 @@ def models_forget() -> int:
     for model in TrainedModel.objects.filter(catalogue=None, uses=None):
         with transaction.atomic():
             lock_models(model.organisation_id)
-            if not model.uses.exists():
+            if TrainedModel.objects.filter(pk=model.pk, uses=None).exists():
                 _delete(model, None, None)
                 forgotten += 1
     return forgotten

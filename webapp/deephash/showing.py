@@ -80,13 +80,11 @@ def show(*, catalogue: Catalogue, pixels: U8) -> Shown:
     if too_plain(pixels):
         message = _("This picture is too simple for a hash: nearly one colour, a plain pattern or very small.")
         raise ProductError(ErrorCode.INVALID, message, fields={"picture": [message]})
+    # What goes wrong with the registered pictures is no fault of the model.
     with hash_errors(choice):
-        return _shown(catalogue, choice, pixels)
-
-
-def _shown(catalogue: Catalogue, choice: CatalogueHash, pixels: U8) -> Shown:
-    chosen = chosen_hash(choice)
-    codes, features = chosen.hasher.encode([pixels])
+        chosen = chosen_hash(choice)
+        codes, features = chosen.hasher.encode([pixels])
+        made = chosen.hasher.reconstruct(features)[0] if chosen.hasher.reconstructs else None
     found = works_nearest(
         algorithm=choice.algorithm, code=codes[0], feature=features[0], limit=NEAREST, catalogue=catalogue.pk
     )
@@ -98,7 +96,6 @@ def _shown(catalogue: Catalogue, choice: CatalogueHash, pixels: U8) -> Shown:
         for each in found
         if each.work_id in works
     ]
-    made = chosen.hasher.reconstruct(features)[0] if chosen.hasher.reconstructs else None
     size = codes_of(choice).count()
     return Shown(
         algorithm=choice.algorithm,

@@ -49,11 +49,11 @@ def delete_files(model_id: uuid.UUID) -> None:
 
 def sweep() -> None:
     """Remove the files of models that are not there any more, and of trainings that ended without one."""
-    kept = {one.hex for one in TrainedModel.objects.values_list("pk", flat=True)}
-    running = TrainedModel.objects.exclude(job__state__in=FINAL_STATES).values_list("pk", flat=True)
-    learning = {one.hex for one in running}
+    models = TrainedModel.objects.values_list("pk", flat=True)
+    trained = {one.hex for one in models.exclude(trained_at=None)}
+    learning = {one.hex for one in models.exclude(job__state__in=FINAL_STATES)}
     for key in files.keys_older_than(Area.DEEPHASH, _DAY):
         model, _, part = key.partition("-")
-        if model not in kept or (model not in learning and not part.startswith(Part.WEIGHTS)):
+        if model not in learning and (model not in trained or not part.startswith(Part.WEIGHTS)):
             files.delete(Area.DEEPHASH, key)
     files.remove_unfinished(Area.DEEPHASH, _DAY)

@@ -8,6 +8,7 @@ import os
 import time
 import uuid
 from dataclasses import asdict
+from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +16,7 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, ngettext
 
 from provenance.hashing.autoencoders import grey
 from provenance.hashing.deephash import too_plain
@@ -56,9 +57,11 @@ def training_begin(
     """Train a hash on a catalogue's pictures; when it is done, the catalogue uses it.
 
     Raises:
-        ProductError: it has too few pictures, one is being trained on it, or its organisation has models enough.
+        ProductError: it is private or has too few pictures, one is being trained on it, or its organisation has models
+            enough.
         ValidationError: there is no such kind or length.
     """
+    services.require_clear(catalogue)
     count = services.works_of(catalogue).count()
     if count < LEAST_PICTURES:
         raise ProductError(
@@ -127,6 +130,7 @@ def training_run(*, model_id: uuid.UUID | str, job: Job, progress: Progress) -> 
         JobCancelled, ClaimLost: as :class:`webapp.jobs.services.Progress` does.
     """
     from provenance.models.autoencoder_nets import Architecture
+    from provenance.training.deephash import BATCH as LEARNT_AT_ONCE
     from provenance.training.deephash import Trainer, save_weights
 
     model = TrainedModel.objects.select_related("catalogue").filter(pk=model_id).first()
@@ -141,7 +145,14 @@ def training_run(*, model_id: uuid.UUID | str, job: Job, progress: Progress) -> 
     # They lie in random order.
     held_out = np.arange(0, len(levels), HELD_OUT)
     learnt = np.delete(np.arange(len(levels)), held_out)
-    epochs = max(1, round(STEPS / max(1, len(learnt) // 32)))
+    epochs = max(1, round(STEPS / max(1, len(learnt) // LEARNT_AT_ONCE)))
+    began = time.monotonic()
+
+    def go_on(done: int, total: int) -> bool:
+        psnr = f"{trainer.history[-1].tune_psnr:.1f} dB" if trainer.history else ""
+        progress("learning", done, total, psnr)
+        return time.monotonic() - began < SLICE_SECONDS
+
     try:
         trainer = Trainer(
             Architecture(model.kind, model.bits, levels.shape[1], SCALE),
@@ -151,18 +162,13 @@ def training_run(*, model_id: uuid.UUID | str, job: Job, progress: Progress) -> 
             epochs=epochs,
             checkpoint=path_of(model.pk, Part.CHECKPOINT),
         )
+        progress("learning", trainer.step, trainer.steps)
+        finished = trainer.run(go_on)
     except CannotTrain as problem:
+        message = f"{problem} {_not_counted(model.catalogue, len(levels))}".strip()
         delete_working_files(model.pk)
-        raise ProductError(ErrorCode.INVALID, str(problem)) from problem
-    began = time.monotonic()
-
-    def go_on(done: int, total: int) -> bool:
-        psnr = f"{trainer.history[-1].tune_psnr:.1f} dB" if trainer.history else ""
-        progress("learning", done, total, psnr)
-        return time.monotonic() - began < SLICE_SECONDS
-
-    progress("learning", trainer.step, trainer.steps)
-    if not trainer.run(go_on):
+        raise ProductError(ErrorCode.INVALID, message) from problem
+    if not finished:
         return False
     progress("measuring")
     net = trainer.finish()
@@ -175,6 +181,7 @@ def training_run(*, model_id: uuid.UUID | str, job: Job, progress: Progress) -> 
     model.pictures, model.held_out, model.trained_at = len(learnt), len(held_out), timezone.now()
     with transaction.atomic():
         hold_claim(job=job)
+        progress.check()
         # Before the organisation, as imports do.
         catalogue = Catalogue.objects.select_for_update(no_key=True).filter(pk=model.catalogue.pk).first()
         if catalogue is None or catalogue.deleted_at is not None:
@@ -184,6 +191,18 @@ def training_run(*, model_id: uuid.UUID | str, job: Job, progress: Progress) -> 
         services.set_choice(catalogue, model.algorithm, model)
     delete_working_files(model.pk)
     return True
+
+
+def _not_counted(catalogue: Catalogue, used: int) -> str:
+    """Say how many of a catalogue's pictures are not among those that were ``used``, and why; empty for none."""
+    count = min(services.works_of(catalogue).count(), MOST_LEARNT) - used
+    if count <= 0:
+        return ""
+    return ngettext(
+        "%(n)d picture of the catalogue does not count: it is too simple, cannot be read, or is the same as another.",
+        "%(n)d pictures of the catalogue do not count: they are too simple, cannot be read, or are the same as others.",
+        count,
+    ) % {"n": count}
 
 
 def _levels(model: TrainedModel, progress: Progress) -> npt.NDArray[np.uint8] | None:
@@ -201,6 +220,8 @@ def _read_levels(model: TrainedModel, progress: Progress) -> bool:
     catalogues. One that is killed reads again what it has read since its last slice."""
     part = path_of(model.pk, Part.READING)
     assert model.catalogue is not None
+    if not part.exists():
+        model.read_to = None
     works = services.works_of(model.catalogue)
     total = min(works.count(), MOST_LEARNT)
     began = time.monotonic()
@@ -223,12 +244,17 @@ def _read_levels(model: TrainedModel, progress: Progress) -> bool:
                     file.write(square)
                     seen.add(digest)
             if time.monotonic() - began > SLICE_SECONDS:
-                file.flush()
-                os.fsync(file.fileno())
+                _put_on_disk(file)
                 TrainedModel.objects.filter(pk=model.pk).update(read_to=work.pk)
                 return False
+        _put_on_disk(file)
     part.rename(path_of(model.pk, Part.LEVELS))
     return True
+
+
+def _put_on_disk(file: BinaryIO) -> None:
+    file.flush()
+    os.fsync(file.fileno())
 
 
 def _digest(square: bytes) -> bytes:

@@ -7,11 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from provenance.hashing.autoencoders import AutoencoderHash
 from provenance.models.autoencoder_nets import KINDS, Architecture, Autoencoder, load_autoencoder
+from provenance.training import deephash
 from provenance.training.deephash import Trainer, save_weights
-from provenance.training.deephash_pictures import LEAST_PICTURES, CannotTrain, check_pictures
+from provenance.training.deephash_pictures import LEAST_PICTURES, CannotTrain, check_pictures, folder, folder_key
 from tests.webapp.pictures import pixels_of
 
 COUNT = 80
@@ -150,3 +152,55 @@ def test_different_pictures_count_wherever_they_stand(levels: np.ndarray, tmp_pa
 def test_an_architecture_that_is_none_is_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValueError):
         Architecture(**{"kind": "ae", "bits": 16, **wrong})  # type: ignore[arg-type]
+
+
+def test_an_error_past_all_numbers_is_refused_with_the_reason(
+    levels: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deephash, "LEARNING_RATE", 1e30)
+    with pytest.raises(CannotTrain, match="error grew past all numbers"):
+        trainer(levels, tmp_path / "state.pt").run(lambda _done, _all: True)
+
+
+def picture_folder(path: Path, count: int) -> Path:
+    path.mkdir()
+    for seed in range(count):
+        Image.fromarray(pixels_of(seed, 32, 32)).save(path / f"{seed}.png")
+    return path
+
+
+def test_a_folder_with_other_pictures_is_read_anew(tmp_path: Path) -> None:
+    pictures = picture_folder(tmp_path / "pictures", 2)
+    assert len(folder(pictures, tmp_path / "cache").names) == 2
+    key = folder_key(pictures)
+    Image.fromarray(pixels_of(7, 32, 32)).save(pictures / "odd\nname.png")
+    found = folder(pictures, tmp_path / "cache")
+    assert len(found.levels) == 3
+    assert folder_key(pictures) not in (key, folder_key(picture_folder(tmp_path / "others", 3)))
+
+
+def test_the_command_trains_on_a_folder_and_refuses_what_it_cannot_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pictures, work = picture_folder(tmp_path / "pictures", LEAST_PICTURES), tmp_path / "work"
+
+    def run(*options: str, of: Path = pictures) -> str:
+        arguments = ["ae", "16", str(work), "--pictures", str(of), "--scale", "0.01", "--device", "cpu", *options]
+        monkeypatch.setattr("sys.argv", ["deephash", *arguments])
+        deephash.main()
+        return capsys.readouterr().out
+
+    assert "16 bits" in run("--epochs", "1", "--threads", "1")
+    (weights,) = work.glob("folder-*-ae-16.safetensors")
+    assert load_autoencoder(weights).architecture.bits == 16
+    for options, of, reason in (
+        (("--epochs", "2"), pictures, "of another training"),
+        (("--epochs", "0"), pictures, "--epochs is at least 1"),
+        (("--scale", "2"), pictures, "--scale above 0"),
+        ((), tmp_path / "none", "There is no folder"),
+        ((), picture_folder(tmp_path / "few", 3), "at least 64 different pictures, not 3"),
+    ):
+        with pytest.raises(SystemExit) as refused:
+            run(*options, of=of)
+        assert refused.value.code == 2
+        assert reason in capsys.readouterr().err

@@ -147,6 +147,15 @@ def test_what_cannot_be_trained_says_why(partner: Partner, pictures: Catalogue) 
     assert not TrainedModel.objects.exists()
 
 
+def test_a_private_catalogue_has_no_hash_and_says_why(partner: Partner, pictures: Catalogue) -> None:
+    Catalogue.objects.filter(pk=pictures.pk).update(is_private=True)
+    for answer in (choose(partner, pictures), send(partner, "POST", f"/catalogues/{pictures.pk}/trainings", {})):
+        assert (answer.status_code, answer.json()["code"]) == (409, "conflict")
+        assert "no pictures in clear" in answer.json()["detail"]
+    assert choose(partner, pictures, None).status_code == 200
+    assert not CatalogueHash.objects.exists()
+
+
 @pytest.mark.parametrize("body", [{}, {"algorithm": "md5"}, {"algorithm": 7}, {"algorithm": "x" * 50}, ["no"], None])
 def test_a_choice_that_is_none_is_refused(partner: Partner, pictures: Catalogue, body: Any) -> None:
     refused = send(partner, "PUT", f"/catalogues/{pictures.pk}/hash", body)

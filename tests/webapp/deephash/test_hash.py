@@ -7,12 +7,14 @@ import threading
 import time
 import uuid
 import weakref
+from datetime import timedelta
 
 import numpy as np
 import pytest
 from django.db import IntegrityError, connection
 from django.urls import reverse
 from django.utils import timezone
+from pgvector import HalfVector
 from PIL import Image
 
 from provenance.hashing.deephash import DEEP_HASHES, EDIT_HASH
@@ -29,7 +31,7 @@ from webapp.catalogues.services import catalogue_create
 from webapp.checks.context import Near, Suspect
 from webapp.checks.models import Check, EvidenceKind, Verdict
 from webapp.checks.services import check_submit
-from webapp.deephash import hashes, services
+from webapp.deephash import hashes, services, showing
 from webapp.deephash.models import CatalogueHash, DeepCode
 from webapp.deephash.search import bits_of, works_nearest
 from webapp.deephash.storage import Part, path_of
@@ -37,7 +39,7 @@ from webapp.errors import ProductError
 from webapp.files import Area
 from webapp.jobs.models import Job, JobState
 from webapp.jobs.runner import execute
-from webapp.jobs.services import job_cancel
+from webapp.jobs.services import job_cancel, jobs_recover
 from webapp.registry.models import Visibility, Work
 
 pytestmark = pytest.mark.django_db
@@ -101,6 +103,19 @@ def test_a_look_up_opens_no_registered_file_and_sets_no_limit_on_the_server(
     assert "none: they are the same" in page.content.decode()
 
 
+def test_a_registered_copy_that_cannot_be_reached_is_not_blamed_on_the_model(
+    cast: Cast, pictures: Catalogue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    choose(cast, pictures)
+
+    def unreachable(*_asked: object) -> bytes:
+        raise PermissionError
+
+    monkeypatch.setattr(showing, "rendition_read", unreachable)
+    with pytest.raises(PermissionError):
+        showing.show(catalogue=pictures, pixels=pixels_of(4))
+
+
 def test_the_table_holds_what_the_hash_gives(cast: Cast, pictures: Catalogue) -> None:
     choose(cast, pictures, "con-vae-128-v1")
     for seed in (1, 2, 3):
@@ -114,10 +129,34 @@ def test_equal_codes_are_ordered_by_feature_vector(cast: Cast, pictures: Catalog
     choose(cast, pictures)
     codes, features = EDIT_HASH.encode([pixels_of(3)])
     DeepCode.objects.update(code64=bits_of(codes[0]))
-    found = works_nearest(algorithm=EDIT_HASH.algorithm, code=codes[0], feature=features[0], limit=3)
+    found = works_nearest(algorithm=EDIT_HASH.algorithm, code=codes[0], feature=features[0], limit=5)
+    for most in (1, 3):
+        fewer = works_nearest(algorithm=EDIT_HASH.algorithm, code=codes[0], feature=features[0], limit=most)
+        assert fewer == found[:most]
     assert [each.distance for each in found] == [0, 0, 0]
     assert Work.objects.get(pk=found[0].work_id).title == "3"
     assert found[0].dissimilarity < found[1].dissimilarity < found[2].dissimilarity
+
+
+def test_the_nearest_are_those_of_a_search_through_all(cast: Cast, pictures: Catalogue) -> None:
+    import_files(pictures, {f"{seed}.png": png(seed) for seed in range(4, 13)})
+    choose(cast, pictures)
+    random = np.random.default_rng(0)
+    for row in DeepCode.objects.order_by("pk"):
+        # Few codes and few vectors, so that both tie.
+        row.code64, row.feature = f"{random.integers(4):064b}", HalfVector([float(random.integers(3))])
+        row.save()
+    code, feature = np.zeros(8, np.uint8), np.zeros(1, np.float32)
+    everything = sorted(
+        (str(row.code64).count("1"), row.feature[0] ** 2, row.work_id) for row in DeepCode.objects.all()
+    )
+    for limit in range(1, 14):
+        for radius in (None, 0, 1):
+            found = works_nearest(
+                algorithm=EDIT_HASH.algorithm, code=code, feature=feature, limit=limit, radius=radius
+            )
+            expected = [one for one in everything if radius is None or one[0] <= radius][:limit]
+            assert [(one.distance, one.dissimilarity, one.work_id) for one in found] == expected
 
 
 def test_a_check_asks_the_catalogues_own_hash(cast: Cast, pictures: Catalogue) -> None:
@@ -217,6 +256,34 @@ def test_no_two_decoded_pictures_are_held_at_once(
     monkeypatch.setattr(services, "pixels_of", watched)
     choose(cast, pictures)
     assert len(decoded) == DeepCode.objects.count() == 3
+
+
+def test_a_killed_giving_of_codes_goes_on_where_it_was(
+    cast: Cast, pictures: Catalogue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(services, "BATCH", 1)
+    services.hash_choose(catalogue=pictures, algorithm=EDIT_HASH.algorithm, actor=cast.owner)
+    job = CatalogueHash.objects.get().job
+    assert job is not None
+    opened: list[uuid.UUID] = []
+    real = services.pixels_of
+
+    def killed(work: Work) -> np.ndarray | None:
+        opened.append(work.pk)
+        if len(opened) == 2:
+            raise SystemExit
+        return real(work)
+
+    monkeypatch.setattr(services, "pixels_of", killed)
+    with pytest.raises(SystemExit):
+        execute(str(job.pk))
+    assert DeepCode.objects.count() == 1
+    Job.objects.filter(pk=job.pk).update(lease_until=timezone.now() - timedelta(seconds=1))
+    assert jobs_recover() == 1
+    assert finish(job).state == JobState.SUCCEEDED
+    assert DeepCode.objects.count() == 3
+    assert opened[1] == opened[2], "the picture in hand is opened again"
+    assert len(opened) == 4
 
 
 def test_a_file_that_is_lost_does_not_stop_the_others(cast: Cast, pictures: Catalogue) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from datetime import timedelta
 from typing import Any
 
@@ -16,8 +17,11 @@ from webapp.accounts.models import AuditEntry, Organisation
 from webapp.catalogues.models import Catalogue
 from webapp.catalogues.services import catalogue_create
 from webapp.catalogues.uploads import catalogues_purge
+from webapp.checks.candidates import rank
+from webapp.checks.context import Near
 from webapp.checks.models import Check
 from webapp.deephash import examiners, services, training
+from webapp.deephash.hashes import trained_hash
 from webapp.deephash.models import CatalogueHash, DeepCode, TrainedModel
 from webapp.deephash.storage import Part, path_of
 from webapp.errors import ProductError
@@ -88,6 +92,14 @@ def test_a_model_is_deleted_once_that_is_confirmed(
     ).content.decode()
 
 
+def test_a_model_that_somebody_deletes_at_the_same_time_is_deleted_once(cast: Cast, pictures: Catalogue) -> None:
+    model = trained(pictures)
+    same = TrainedModel.objects.get()
+    services.model_delete(model=model, actor=cast.owner)
+    services.model_delete(model=same, actor=cast.colleague)
+    assert AuditEntry.objects.get(verb="catalogue.hash_deleted").actor == cast.owner
+
+
 def test_a_check_asks_so_many_hashes_those_of_its_sender_first(
     cast: Cast, catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -109,6 +121,21 @@ def test_a_check_asks_so_many_hashes_those_of_its_sender_first(
     assert asked(Check(owner=cast.viewer)) == [own.algorithm, shipped, first]
     assert asked(Check(organisation=cast.organisation)) == [own.algorithm, shipped, first]
     assert asked(Check()) == [shipped, first, theirs[1].algorithm]
+
+
+@pytest.mark.parametrize(("pairs", "near"), [(400, False), (999_999, False), (1_000_000, True)])
+def test_near_by_a_hash_that_few_pairs_vouch_for_keeps_no_check_from_a_verdict(
+    catalogue: Catalogue, pairs: int, near: bool
+) -> None:
+    model = trained(catalogue)
+    model.curve = [*[0] * 16, pairs, *[0] * 48]
+    policy = trained_hash(model).policy
+    assert policy.near_radius == 15
+    work = uuid.UUID(int=1)
+    (suspect,) = rank({work: {model.algorithm: Near(15, 0)}}, {model.algorithm: policy})
+    assert suspect.is_near is near
+    (suspect,) = rank({work: {model.algorithm: Near(16, 0)}}, {model.algorithm: policy})
+    assert not suspect.is_near
 
 
 def test_a_model_outlives_its_catalogue_while_another_uses_it(cast: Cast, pictures: Catalogue) -> None:

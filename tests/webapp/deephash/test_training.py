@@ -186,6 +186,70 @@ def test_one_that_is_cancelled_leaves_nothing(cast: Cast, pictures: Catalogue, m
     assert not CatalogueHash.objects.exists()
 
 
+@pytest.mark.usefixtures("small")
+def test_one_that_is_cancelled_while_thresholds_are_measured_is_not_used_and_its_weights_go(
+    cast: Cast, pictures: Catalogue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = begin(cast, pictures)
+    curve = training._curve
+
+    def meanwhile(*given: Any) -> list[int]:
+        job_cancel(job=model.job)
+        return curve(*given)
+
+    monkeypatch.setattr(training, "_curve", meanwhile)
+    assert finish(model.job).state == JobState.CANCELLED
+    assert not CatalogueHash.objects.exists()
+    model.refresh_from_db()
+    assert model.trained_at is None
+    assert path_of(model.pk, Part.WEIGHTS).exists()
+    other = trained(pictures)
+    monkeypatch.setattr("webapp.deephash.storage._DAY", -1.0)
+    sweep()
+    assert not path_of(model.pk, Part.WEIGHTS).exists()
+    assert path_of(other.pk, Part.WEIGHTS).exists()
+
+
+@pytest.mark.usefixtures("small")
+def test_pictures_that_were_read_and_are_lost_are_read_again(
+    cast: Cast, pictures: Catalogue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training, "SLICE_SECONDS", 0.0)
+    model = begin(cast, pictures)
+    for _slice in range(2):
+        execute(str(model.job_id))
+    path_of(model.pk, Part.READING).unlink()
+    assert finish(model.job).state == JobState.SUCCEEDED
+    model.refresh_from_db()
+    assert model.pictures + model.held_out == 3
+
+
+@pytest.mark.usefixtures("small")
+def test_one_whose_error_grows_past_all_numbers_says_so(
+    cast: Cast, pictures: Catalogue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deephash, "LEARNING_RATE", 1e30)
+    job = finish(begin(cast, pictures).job)
+    assert (job.state, job.error_code) == (JobState.FAILED, "invalid")
+    assert "grew past all numbers" in job.error_message
+
+
+@pytest.mark.usefixtures("small")
+def test_pictures_that_do_not_count_are_named_in_the_refusal(cast: Cast, catalogue: Catalogue) -> None:
+    buffer = io.BytesIO()
+    Image.fromarray(pixels_of(1)).convert("L").save(buffer, "PNG")
+    import_files(catalogue, {"1.png": png(1), "the same in grey.png": buffer.getvalue(), "flat.png": flat_png()})
+    job = finish(begin(cast, catalogue).job)
+    assert job.error_message == (
+        "A hash needs at least 3 different pictures, not 1. "
+        "2 pictures of the catalogue do not count: they are too simple, cannot be read, or are the same as others."
+    )
+    for work in works_of(catalogue):
+        files.delete(Area.WORKS, work.sha256)
+    job = finish(begin(cast, catalogue).job)
+    assert job.error_message.startswith("There is no picture to learn from. 3 pictures of the catalogue do not count")
+
+
 def test_an_empty_and_a_tiny_catalogue_are_refused_with_the_reason(
     cast: Cast, catalogue: Catalogue, pictures: Catalogue
 ) -> None:
