@@ -141,13 +141,10 @@ def says(pixels: RGB, payload: Payload) -> bool:
 
 def run_one(index: int) -> Signed | None:
     """Sign one test picture and read it after every edit; None where the site would refuse to sign it."""
-    torch.set_num_threads(1)
-    cv2.setNumThreads(1)
     (pixels,) = pictures(index, 1)
     payload = payload_for(index, pixels)
-    try:
-        signed = sign_to_last(pixels, payload)
-    except CannotBeSigned:
+    signed = signed_or_none(pixels, payload)
+    if signed is None:
         return None
     exact = {name: says(edit(signed, Generator(PCG64(index))), payload) for name, edit in EDITS.items()}
     presets = {}
@@ -156,6 +153,16 @@ def run_one(index: int) -> Signed | None:
     source = SOURCES[_names()[index][0]]
     size = pixels.shape[0] * pixels.shape[1]
     return Signed(source, size, psnr(pixels, signed), ssim(pixels, signed), exact, presets)
+
+
+def signed_or_none(pixels: RGB, payload: Payload) -> RGB | None:
+    """Sign as the site does; None where it would refuse."""
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+    try:
+        return sign_to_last(pixels, payload)
+    except CannotBeSigned:
+        return None
 
 
 def false_words(index: int) -> tuple[int, int]:
@@ -178,11 +185,11 @@ def false_words(index: int) -> tuple[int, int]:
 def attack_one(index: int, restorer: attacks.Restorer, commons: list[RGB]) -> dict[str, tuple[bool, float]]:
     """Sign one test picture and attack the signature in every way: whether it was read, and the PSNR to the original,
     in dB."""
-    torch.set_num_threads(1)
-    cv2.setNumThreads(1)
     pixels, target = pictures(index, 2)
     payload = payload_for(index, pixels)
-    signed = sign(pixels, payload)
+    signed = signed_or_none(pixels, payload)
+    if signed is None:
+        return {}
     removals = attacks.regenerations() | {
         RESTORED: partial(attacks.restored, restorer),
         "erased by gradients, 2/255": partial(attacks.erased, eps=2 / 255),
@@ -204,11 +211,11 @@ def attack_one(index: int, restorer: attacks.Restorer, commons: list[RGB]) -> di
 def forge_one(index: int) -> dict[str, tuple[bool, float]]:
     """Sign one test picture and move its signature to the next one in both ways: whether it was read, whether it was
     accepted, and the PSNR to the picture that it was put on, in dB."""
-    torch.set_num_threads(1)
-    cv2.setNumThreads(1)
     pixels, target = pictures(index, 2)
     payload = payload_for(index, pixels)
-    signed = sign(pixels, payload)
+    signed = signed_or_none(pixels, payload)
+    if signed is None:
+        return {}
     done = {}
     for how, copied in (
         ("what signing changed, added to another picture", attacks.moved(pixels, signed, target)),
@@ -251,20 +258,23 @@ def main() -> None:
     os.environ["OMP_NUM_THREADS"] = "1"
     began = time.monotonic()
     with ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn")) as pool:
+        # Pictures of the attacker's own, with payloads of seeds that nothing was trained with.
+        own = [pixels for pixels in pictures(350, PAIRS) if max(pixels.shape[:2]) < 4 * min(pixels.shape[:2])]
+        payloads = [payload_for(500_000 + index, pixels) for index, pixels in enumerate(own)]
+        signing = pool.map(signed_or_none, own, payloads)
+        commons = pool.map(signed_or_none, pictures(270, AVERAGED), [_generator()] * AVERAGED)
         running = pool.map(run_one, range(PICTURES))
         beside = pool.map(peers_one, range(PEER_PICTURES))
         forging = pool.map(forge_one, range(PICTURES, PICTURES + FORGED))
         last = len(_names())
         reading = pool.map(false_words, range(last - CLEAN, last))
-        # Pictures of the attacker's own, with payloads of seeds that nothing was trained with.
-        own = list(pictures(350, PAIRS))
-        pairs = [(pixels, sign(pixels, payload_for(500_000 + index, pixels))) for index, pixels in enumerate(own)]
-        pairs = [pair for pair in pairs if max(pair[0].shape[:2]) < 4 * min(pair[0].shape[:2])]
+        pairs = [(plain, signed) for plain, signed in zip(own, signing, strict=True) if signed is not None]
         restorer = attacks.train_restorer(pairs, RESTORER_STEPS, seed=91)
-        commons = [sign(pixels, _generator()) for pixels in pictures(270, AVERAGED)]
-        attacking = pool.map(partial(attack_one, restorer=restorer, commons=commons), range(ATTACKED))
+        common = [signed for signed in commons if signed is not None]
+        attacking = pool.map(partial(attack_one, restorer=restorer, commons=common), range(ATTACKED))
         runs = [run for run in running if run is not None]
-        words, attacked, forgeries = list(reading), list(attacking), list(forging)
+        words = list(reading)
+        attacked, forgeries = ([each for each in done if each] for done in (attacking, forging))
         peered = [each for each in beside if each]
     exact = {name: Cell(sum(run.exact[name] for run in runs), len(runs)) for name in EDITS}
     with_presets = [run.presets for run in runs if run.presets]
@@ -397,7 +407,7 @@ def draw_examples() -> None:
     for number, name in enumerate(_EXAMPLES):
         image = Image.open(FOLDER.parent / "sample" / name).convert("RGB")
         pixels = np.asarray(ImageOps.fit(image, _EXAMPLE_SIZE))
-        signed = sign(pixels, payload_for(number, pixels))
+        signed = sign_to_last(pixels, payload_for(number, pixels))
         difference = np.clip(128 + 20 * (signed.astype(np.int64) - pixels), 0, 255).astype(np.uint8)
         rows.append(np.concatenate([pixels, signed, difference], 1))
     Image.fromarray(np.concatenate(rows)).save(FOLDER / "results" / "signature_examples.png", optimize=True)

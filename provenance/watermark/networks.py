@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 MODEL = "signature"
 ALGORITHM = "signature-v1"
 SMALLEST_SIDE = 64
+_SMALL_SIDE = 512
 
 RGB = npt.NDArray[np.uint8]
 Map = npt.NDArray[np.float32]
@@ -51,6 +52,15 @@ def canonical_size(height: int, width: int) -> tuple[int, int]:
     factor = CANONICAL_SIDE / math.sqrt(height * width)
     even = (max(2, 2 * round(side * factor / 2)) for side in (height, width))
     return next(even), next(even)
+
+
+def small_copy(pixels: RGB) -> RGB:
+    """Return a picture ``[H,W,3]`` reduced to the area of 512 x 512 pixels, or itself where it is not larger."""
+    factor = _SMALL_SIDE / math.sqrt(pixels.shape[0] * pixels.shape[1])
+    if factor >= 1:
+        return pixels
+    width, height = (round(side * factor) for side in pixels.shape[1::-1])
+    return np.asarray(cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def canonical(pixels: RGB) -> torch.Tensor:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-import cv2
 import numpy as np
 import torch
 from numpy.random import PCG64, Generator
@@ -20,15 +19,13 @@ from torch.nn import functional
 
 from provenance.images import edit_steps
 from provenance.models.signature_nets import most_hidden
-from provenance.watermark.networks import RGB, Map, canonical, canonical_size, networks
+from provenance.watermark.networks import RGB, Map, canonical, canonical_size, networks, small_copy
 from provenance.watermark.pattern import TILE, waves
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
 _STEPS, _STEP, _MOMENTUM = 12, 0.15, 0.7
-# A larger picture is fitted on a copy of this area, in pixels squared.
-_LARGEST_SIDE = 512
 _KEPT, _BLUR, _QUALITIES, _NOISE = 0.6, 2.0, (30, 60), (4.0, 12.0)
 # Margins: of a bit in root mean squares of all, of a fixed wave in those of the waves that carry bits.
 _BIT_MARGIN, _SYNC_MARGIN, _SYNC_WEIGHT = 1.2, 3.5, 1 / 6
@@ -48,11 +45,8 @@ def refined(pixels: RGB, bits: npt.NDArray[np.bool_], change: Map, mean_square: 
         provenance.models.errors.ModelMissing: the networks are not here.
     """
     _, detector = networks()
+    pixels = small_copy(pixels)
     height, width = pixels.shape[:2]
-    if height * width > _LARGEST_SIDE**2:
-        smaller = _LARGEST_SIDE / math.sqrt(height * width)
-        height, width = round(height * smaller), round(width * smaller)
-        pixels = np.asarray(cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
     plain = 255 * _floats(pixels)
     most = 255 * most_hidden(canonical(pixels))
     most_here = functional.interpolate(most, (height, width), mode="bilinear")
