@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from benchmarks.detector_attacks import ATTACK_ITERATIONS, ATTACKED, COMMANDS, EPS, FEATURE_ITERATIONS
 from benchmarks.detector_judged import LEAKS
-from benchmarks.detector_trials import ATTACK_ITERATIONS, ATTACKED, CONDITIONED, CONDITIONS
+from benchmarks.detector_trials import CONDITIONED, CONDITIONS
 from provenance.detection.detector import Detector
 from provenance.detection.sources import SOURCES
 from provenance.training.detector_pictures import DRAWINGS
+from provenance.training.detector_robust import Recipe
 
 HISTORY = (
     "Every picture, people's and AI's, was first squeezed out of its proportions to 224 x 224 and saved as JPEG 70, as "
@@ -64,10 +66,6 @@ def section(detector: Detector, figures: dict[str, Any], details: dict[str, Any]
     regenerated = "; ".join(
         f"{name}: AUC {span(row['auc'], row['low'], row['high'])}, {row['likely_ai']} of {row['pictures']} called AI's"
         for name, row in details["regenerated"].items()
-    )
-    attacks = "; ".join(
-        f"{name}: AUC {row['auc']:.3f}, balanced accuracy {row['accuracy']:.3f}"
-        for name, row in details["attacks"].items()
     )
     absent = [SOURCES[source] for source in DRAWINGS if source not in people]
     left_out = f" Not at hand: {', '.join(absent)}." if absent else ""
@@ -130,9 +128,51 @@ which is part of the traces, also has what a generator draws and what pictures s
 **Regenerated photographs** beside themselves (same content, size, crop and compression), by the machine that judges:
 {regenerated}.
 
-**Attacks** on the machine that judges (APGD, {ATTACK_ITERATIONS} iterations in pixels from 0 to 1, {ATTACKED} pictures
-at what the net sees, with the common history, measured after rounding to 8 bits): {attacks}.
+**Attacks** on the machine that judges, through its own gradients (APGD, {ATTACK_ITERATIONS} iterations in pixels from 0
+to 1, {ATTACKED} pictures at what the net sees, with the common history, measured after rounding to 8 bits):
+
+{table(["AUC, balanced accuracy", *EPS], _attack_rows(detector.version, details))}
+
+{_fare_text(details["fare"])}
 """
+
+
+def _attack_rows(version: str, details: dict[str, Any]) -> list[list[str]]:
+    rows = {version: details["attacks"]}
+    if details["fare"]:
+        rows["the same after FARE"] = details["fare"]["attacks"]
+    return [
+        [name, *(f"{found[eps]['auc']:.3f}, {found[eps]['accuracy']:.3f}" for eps in EPS)]
+        for name, found in rows.items()
+    ]
+
+
+def _fare_text(fare: dict[str, Any] | None) -> str:
+    head = "**FARE** (Schlarmann et al., ICML 2024) fine-tunes the tower so that attacks move its features less"
+    if fare is None:
+        commands = "\n".join(f"    {command}" for command in COMMANDS)
+        return f"{head}. Not trained here, so not measured; made by these, with `PROVENANCE_FARE=WORK`:\n\n{commands}"
+    usual, before, after = Recipe(), fare["distances"]["frozen"], fare["distances"]["robust"]
+    rows = [
+        f"| {name} | {' | '.join(f'{found[eps]:,.0f}' for eps in EPS)} |"
+        for name, found in {"frozen": before, "after FARE": after}.items()
+    ]
+    left_out = "; ".join(
+        f"{SOURCES[name]} {value:.3f}, {fare['left_out']['robust'][name]:.3f}"
+        for name, value in fare["left_out"]["frozen"].items()
+    )
+    change = ", ".join(f"{after[eps] / before[eps] - 1:+.0%} at {eps}" for eps in EPS[1:])
+    return f"""{head}; here for {fare["steps"]:,} steps of {fare["batch"]} pictures with
+{fare["iterations"]} iterations of the attack, where its authors have {usual.steps:,} of {usual.batch} with
+{usual.iterations}. Then the machine was fitted anew. How far attacked features lie from what the frozen tower gives for
+the same picture unattacked, {change}: mean squared distance, in its standard deviations, where {FEATURE_ITERATIONS}
+iterations of PGD put them farthest, rounded to 8 bits too:
+
+| tower | {" | ".join(EPS)} |
+|{"---|" * (len(EPS) + 1)}
+{chr(10).join(rows)}
+
+AUC of generators left out, before and after, {fare["pictures"]} pictures after the protocol, unattacked: {left_out}."""
 
 
 def _bands_table(rows: list[dict[str, Any]]) -> str:
