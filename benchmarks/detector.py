@@ -7,10 +7,12 @@
 Each generator's pictures are judged by the machine that was fitted without that generator, beside people's pictures of
 the test part; those of its own test part are reported alone too, for by the others edits and shares were chosen. Ends
 with a status other than 0, after all is written, where traces of files and sizes tell AI's pictures by themselves
-(``benchmarks.leaks``). With ``--detector`` the report is printed and not kept. The protocol (arXiv 2503.11195): a
-random crop of 62.5 to 100 % of both sides, 200 x 200 bicubic, JPEG 85 to 100, through a file and the decoder. The
-second form judges a folder of the user's own with the shipped detector and prints the paper's table: a folder a
-generator, people's pictures in ``--real``, or beside them as GenImage has it (``ai`` and ``nature``).
+(``benchmarks.leaks``). With ``--detector`` the report is printed and not kept. Where ``PROVENANCE_FARE`` names its
+folder, a detector whose tower was fine-tuned against attacks is attacked beside this one
+(``benchmarks.detector_attacks``). The protocol (arXiv 2503.11195): a random crop of 62.5 to 100 % of both sides,
+200 x 200 bicubic, JPEG 85 to 100, through a file and the decoder. The second form judges a folder of the user's own
+with the shipped detector and prints the paper's table: a folder a generator, people's pictures in ``--real``, or beside
+them as GenImage has it (``ai`` and ``nature``).
 """
 
 from __future__ import annotations

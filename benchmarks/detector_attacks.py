@@ -18,7 +18,7 @@ from rich.progress import track
 from torch import Tensor
 
 from benchmarks.detector_judged import Judged, protocol_file
-from benchmarks.detector_measures import Bools
+from benchmarks.detector_measures import F64, Bools
 from benchmarks.detector_trials import spread
 from benchmarks.results import QUICK
 from provenance.detection.calibration import auc, balanced_accuracy
@@ -29,7 +29,7 @@ from provenance.images.decode import decode
 from provenance.models.errors import ModelError
 from provenance.training.apgd import Attack, collide
 from provenance.training.detector import mean_features
-from provenance.training.detector_robust import Recipe, deviations, distances, pushed_apart, recipe_of
+from provenance.training.detector_robust import Recipe, deviations, pushed_apart, recipe_of
 from provenance.training.pictures import Part
 
 WORK = Path(os.environ.get("PROVENANCE_FARE") or user_cache_path("provenance") / "fare")
@@ -90,6 +90,10 @@ def attacks(detector: Detector, pixels: Tensor, made: Bools) -> dict[str, dict[s
     Args:
         pixels: uint8 ``[N, 3, S, S]``.
         made: ``[N]``, which were made by AI.
+
+    Returns:
+        At each of :data:`EPS` ``auc`` and balanced ``accuracy``, and ``moved``: how far margins went towards the other
+        class, in distances between the classes' means unattacked; mean of the pictures.
     """
     line, tower = detector.lines["all"], detector.tower
     weights, towards = torch.from_numpy(line.weights), torch.from_numpy(~made)[:, None]
@@ -97,12 +101,19 @@ def attacks(detector: Detector, pixels: Tensor, made: Bools) -> dict[str, dict[s
     def margin(x: Tensor) -> Tensor:
         return (tower(x) @ weights + line.offset)[:, None]
 
-    def measured(x: Tensor) -> dict[str, float]:
+    def scores_of(x: Tensor) -> F64:
         with torch.no_grad():
-            scores = margin(x.float() / 255)[:, 0].double().numpy()
+            return np.asarray(margin(x.float() / 255)[:, 0], np.float64)
+
+    before = scores_of(pixels)
+    apart = before[made].mean() - before[~made].mean()
+
+    def measured(x: Tensor) -> dict[str, float]:
+        scores = scores_of(x)
         return {
             "auc": auc(scores[made], scores[~made]),
             "accuracy": balanced_accuracy(scores[made], scores[~made], -line.intercept / line.slope),
+            "moved": float((np.where(made, before - scores, scores - before) / apart).mean()),
         }
 
     found = {"unattacked": measured(pixels)}
@@ -112,12 +123,16 @@ def attacks(detector: Detector, pixels: Tensor, made: Bools) -> dict[str, dict[s
     return found
 
 
-def feature_distances(tower: Tower, frozen: Tower, pixels: Tensor) -> dict[str, float]:
-    """Attack what FARE trains: return how far a tower's features lie from those that the frozen one gives for the clean
-    pictures, squared, in its standard deviations over these, summed over the features; mean of the pictures.
+def feature_distances(tower: Tower, frozen: Tower, pixels: Tensor) -> dict[str, dict[str, float]]:
+    """Attack what FARE trains, by projected gradient ascent, measured after rounding to 8 bits.
 
     Args:
         pixels: uint8 ``[N, 3, S, S]``.
+
+    Returns:
+        At each of :data:`EPS` ``distance``: of a tower's features from those that the frozen one gives for the clean
+        pictures, squared, in its ``deviations`` over these, summed over the features, mean of the pictures; and
+        ``of_ten``: how much of it is of the ten features that have most.
     """
     clean = pixels.float() / 255
     scale = deviations(frozen, clean)
@@ -125,18 +140,20 @@ def feature_distances(tower: Tower, frozen: Tower, pixels: Tensor) -> dict[str, 
     def seen(x: Tensor) -> Tensor:
         return tower(x) / scale
 
-    def measured(x: Tensor) -> float:
-        return float(distances(seen(x), wanted).mean())
+    def measured(x: Tensor) -> dict[str, float]:
+        with torch.no_grad():
+            by_feature = (seen(x) - wanted).square().mean(0)
+        distance, ten = float(by_feature.sum()), float(by_feature.sort(descending=True).values[:10].sum())
+        return {"distance": distance, "of_ten": ten / max(distance, 1e-12)}
 
     with torch.no_grad():
         wanted = frozen(clean) / scale
-        found = {"unattacked": measured(clean)}
+    found = {"unattacked": measured(clean)}
     for levels in LEVELS:
         recipe = Recipe(eps=levels / 255, stride=levels / 4 / 255, iterations=FEATURE_ITERATIONS)
         apart = pushed_apart(seen, clean, wanted, recipe, torch.Generator().manual_seed(0))
-        with torch.no_grad():
-            # Eps is of whole levels: rounding does not leave the ball.
-            found[f"{levels}/255"] = measured((apart * 255).round() / 255)
+        # Eps is of whole levels: rounding does not leave the ball.
+        found[f"{levels}/255"] = measured((apart * 255).round() / 255)
     return found
 
 

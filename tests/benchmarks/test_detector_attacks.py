@@ -56,10 +56,13 @@ def test_an_attack_moves_a_margin_by_its_radius_and_no_farther() -> None:
     assert list(found) == list(EPS) == ["unattacked", "4/255", "8/255"]
     assert [found[eps]["auc"] for eps in EPS] == [1, 1, 0], "12 levels apart: 4 after 4 of both, crossed after 8"
     assert [found[eps]["accuracy"] for eps in EPS] == [1, 1, 0]
+    assert [found[eps]["moved"] for eps in EPS] == pytest.approx([0, 4 / 12, 8 / 12], abs=1e-4)
 
 
 def test_features_go_as_far_as_the_radius_lets_them() -> None:
-    frozen, dull = (feature_distances(Look(gain), Look(), pictures()) for gain in (1, 0.5))
+    found = [feature_distances(Look(gain), Look(), pictures()) for gain in (1, 0.5)]
+    frozen, dull = ({eps: measured["distance"] for eps, measured in one.items()} for one in found)
+    assert found[0]["4/255"]["of_ten"] == pytest.approx(1), "there are three features"
     assert frozen["unattacked"] == 0
     assert frozen["8/255"] == pytest.approx(4 * frozen["4/255"], rel=1e-3), "squared"
     # Blue is the same everywhere, so of the least scale, and counts for nearly all.
@@ -110,22 +113,25 @@ def test_a_bad_file_is_named_before_anything_is_measured(work: Path, damaged: st
 
 
 def test_the_report_has_both_side_by_side_or_says_how() -> None:
-    found = {eps: {"auc": 0.9 - 0.1 * n, "accuracy": 0.5} for n, eps in enumerate(EPS)}
+    found = {eps: {"auc": 0.9 - 0.1 * n, "accuracy": 0.5, "moved": n / 2} for n, eps in enumerate(EPS)}
     alone = _attack_rows("v2", {"attacks": found, "fare": None})
-    assert alone == [["v2", "0.900, 0.500", "0.800, 0.500", "0.700, 0.500"]]
+    assert alone == [["v2", "0.900, 0.500, 0.0", "0.800, 0.500, 0.5", "0.700, 0.500, 1.0"]]
     said = _fare_text(None)
     assert "not measured" in said
     assert all(command in said for command in detector_attacks.COMMANDS)
     fare = {
         "steps": 120, "batch": 8, "iterations": 4, "pictures": 60, "attacks": found,
         "left_out": {"frozen": {"gpt4o": 0.8}, "robust": {"gpt4o": 0.75}},
-        "distances": {"frozen": dict(zip(EPS, (0, 10, 40), strict=True)),
-                      "robust": dict(zip(EPS, (2, 8, 50), strict=True))},
+        "distances": {
+            tower: {eps: {"distance": far, "of_ten": 0.75} for eps, far in zip(EPS, row, strict=True)}
+            for tower, row in {"frozen": (0, 10, 40), "robust": (2, 8, 50)}.items()
+        },
     }  # fmt: skip
     assert len(_attack_rows("v2", {"attacks": found, "fare": fare})) == 2
     said = _fare_text(fare)
-    for words in ("120 steps of 8", "20,000 of 128", "-20% at 4/255", "+25% at 8/255", "GPT-4o 0.800, 0.750"):
-        assert words in said
+    words = ("120 steps of 8", "20,000 of 128", "-20% at 4/255", "+25% at 8/255", "8 (75%)", "0.800 -> 0.750 (GPT-4o)")
+    for word in words:
+        assert word in said
 
 
 @pytest.mark.parametrize(("there", "words"), [(False, "There are no pictures in"), (True, "ai_sd15.tar")])
