@@ -7,10 +7,12 @@
 Each generator's pictures are judged by the machine that was fitted without that generator, beside people's pictures of
 the test part; those of its own test part are reported alone too, for by the others edits and shares were chosen. Ends
 with a status other than 0, after all is written, where traces of files and sizes tell AI's pictures by themselves
-(``benchmarks.leaks``). With ``--detector`` the report is printed and not kept. The protocol (arXiv 2503.11195): a
-random crop of 62.5 to 100 % of both sides, 200 x 200 bicubic, JPEG 85 to 100, through a file and the decoder. The
-second form judges a folder of the user's own with the shipped detector and prints the paper's table: a folder a
-generator, people's pictures in ``--real``, or beside them as GenImage has it (``ai`` and ``nature``).
+(``benchmarks.leaks``). With ``--detector`` the report is printed and not kept. Where ``PROVENANCE_FARE`` names its
+folder, a detector whose tower was fine-tuned against attacks is attacked beside this one
+(``benchmarks.detector_attacks``). The protocol (arXiv 2503.11195): a random crop of 62.5 to 100 % of both sides,
+200 x 200 bicubic, JPEG 85 to 100, through a file and the decoder. The second form judges a folder of the user's own
+with the shipped detector and prints the paper's table: a folder a generator, people's pictures in ``--real``, or beside
+them as GenImage has it (``ai`` and ``nature``).
 """
 
 from __future__ import annotations
@@ -24,17 +26,19 @@ from typing import Any
 import numpy as np
 import torch
 
+from benchmarks.detector_attacks import attacked_squares, attacks, beside_fare, robust_detector
 from benchmarks.detector_folder import folder_table
 from benchmarks.detector_judged import LEAKS, Judged, judge_source
 from benchmarks.detector_measures import F64, band_rows, goals, intervals, measures, pooled, right_at
 from benchmarks.detector_report import CONTENT, HISTORY, section
-from benchmarks.detector_trials import attacks, conditions, regenerated, zero_shot
+from benchmarks.detector_trials import conditions, regenerated, zero_shot
 from benchmarks.leaks import leak_auc, stop_at_leak
 from benchmarks.results import QUICK, publish
 from provenance.detection.calibration import auc, reliability
 from provenance.detection.detector import Detector
-from provenance.models.errors import ModelError
+from provenance.models.errors import ModelCorrupt, ModelError
 from provenance.training.detector_pictures import DRAWINGS, GENERATORS, PHOTOGRAPHS, present
+from provenance.training.pictures import DataMissing, data_folder
 
 # Pictures of a part: of people's the test part, of a generator all, for its judge has seen none. Of sd15 it is sheets.
 MOST = {"flickr8k": 300, "caltech101": 200, "imagenet_sample": 250, "wesnoth": 250, "tuxpaint": 80}
@@ -58,20 +62,26 @@ def main() -> None:
     detector = Detector(arguments.detector, arguments.weights)
     try:
         detector.load()
-    except ModelError as problem:
+        if arguments.folder:
+            print(folder_table(detector, arguments.folder, arguments.real))
+        else:
+            _measure(detector, kept=not arguments.detector)
+    except ModelCorrupt as problem:
+        parser.error(f"{problem} Make it anew by provenance.training.detector, or leave it out for the shipped one.")
+    except (ModelError, DataMissing) as problem:
         parser.error(str(problem))
-    if arguments.folder:
-        print(folder_table(detector, arguments.folder, arguments.real))
-    else:
-        _measure(detector, kept=not arguments.detector)
 
 
 def _measure(detector: Detector, *, kept: bool) -> None:
     # Unpacking the packages takes half a minute.
     people = [source for source in (*PHOTOGRAPHS, *(() if QUICK else DRAWINGS)) if present(source)]
     generators = [name for name in GENERATORS if name in detector.lines and present(name)]
-    if not people or not generators:
-        raise SystemExit("PROVENANCE_DATA names a folder without photographs or without pictures made by AI.")
+    if not set(people) & set(PHOTOGRAPHS) or not generators:
+        raise DataMissing(
+            f"{data_folder()} is without photographs or without pictures made by AI. Set PROVENANCE_DATA to a folder "
+            "with flickr8k.tar, caltech101.tar, ai_sd15.tar and ai_gpt4o.tar."
+        )
+    robust = robust_detector(detector.tower.name)
     most = {source: 10 if QUICK else count for source, count in {**MOST, **MOST_MADE}.items()}
     judged = {source: judge_source(detector, source, most[source]) for source in (*people, *generators)}
     lines = {name: detector.lines[name] for name in generators}
@@ -105,6 +115,7 @@ def _measure(detector: Detector, *, kept: bool) -> None:
     }
     curve = pooled(lines, margins, people)
     by_condition, native_bands = conditions(detector, judged, people, generators)
+    squares = attacked_squares(judged, people, generators, detector.tower.side)
     details = {
         "version": detector.version,
         "tower": detector.about["tower"],
@@ -130,7 +141,8 @@ def _measure(detector: Detector, *, kept: bool) -> None:
         "leaks": leaks,
         "conditions": by_condition,
         "regenerated": again,
-        "attacks": attacks(detector, judged, people, generators),
+        "attacks": attacks(detector, *squares),
+        "fare": robust and beside_fare(detector, robust, judged, squares, people, generators),
         "zero_shot": zero_shot(judged, people, generators),
         "people": {source: len(judged[source].held) for source in people},
     }

@@ -1,4 +1,4 @@
-"""What ``benchmarks.detector`` tries beside the protocol: other edits, regenerated photographs, attacks, mere words."""
+"""What ``benchmarks.detector`` tries beside the protocol: other edits, regenerated photographs, mere words."""
 
 from __future__ import annotations
 
@@ -10,20 +10,16 @@ import numpy.typing as npt
 import torch
 from PIL import Image
 from rich.progress import track
-from torch import Tensor
 
 from benchmarks.detector_judged import Judged, protocol_file
 from benchmarks.detector_measures import F64, band_rows
 from benchmarks.results import QUICK
 from provenance.artwork.tiers import load_text_image
-from provenance.detection.calibration import auc, balanced_accuracy
+from provenance.detection.calibration import auc
 from provenance.detection.detector import Band, Detector
-from provenance.detection.views import levelled
 from provenance.images.decode import decode
-from provenance.training.apgd import Attack, collide
 from provenance.training.detector import edited, mean_features
-from provenance.training.detector_pictures import RGB, Sample, native, with_one_history
-from provenance.training.pictures import Part
+from provenance.training.detector_pictures import PHOTOGRAPHS, RGB, native, with_one_history
 from provenance.training.regenerated import autoencoders
 
 CONDITIONS = {
@@ -32,8 +28,8 @@ CONDITIONS = {
     "plain": "nothing more done",
     "native": "files as the site gets them, without the common history",
 }
-# Pictures of each source under the other conditions; in attacks; among what autoencoders give back.
-CONDITIONED, ATTACKED, ATTACK_ITERATIONS, REGENERATED = (3, 2, 3, 2) if QUICK else (60, 24, 100, 30)
+# Pictures of each source under the other conditions; among what autoencoders give back.
+CONDITIONED, REGENERATED = (3, 2) if QUICK else (60, 30)
 BOOTSTRAPS = 50 if QUICK else 500
 _PROMPTS = ("a photograph", "a digital painting made by a computer")
 
@@ -44,7 +40,7 @@ def conditions(
     """Return the AUC of each generator under each condition, and what is answered of native files."""
     found: dict[str, dict[str, float]] = {}
     features: dict[str, npt.NDArray[np.float32]] = {}
-    some = {source: _some(judged[source].held) for source in (*people, *generators)}
+    some = {source: held[spread(len(held))] for source in (*people, *generators) for held in [judged[source].held]}
     for edit in CONDITIONS:
         for source, chosen in some.items():
             shown = (
@@ -65,7 +61,7 @@ def conditions(
 def regenerated(detector: Detector, judged: dict[str, Judged]) -> dict[str, dict[str, float]]:
     """Judge photographs that went through an autoencoder beside the same photographs that did not."""
     line = detector.lines["all"]
-    sample = judged["flickr8k"].held[:REGENERATED]
+    sample = next(judged[source].held[:REGENERATED] for source in PHOTOGRAPHS if source in judged)
     found = {}
 
     def margins_of(name: str, net: Callable[[RGB], RGB]) -> F64:
@@ -90,46 +86,6 @@ def regenerated(detector: Detector, judged: dict[str, Judged]) -> dict[str, dict
     return found
 
 
-def attacks(
-    detector: Detector, judged: dict[str, Judged], people: list[str], generators: list[str]
-) -> dict[str, dict[str, float]]:
-    """Attack what the net sees, a whole picture after levelling, in pixels from 0 to 1, towards the other class: APGD
-    on the margin of each picture, the best iterate kept, measured after rounding to 8 bits."""
-    line, tower = detector.lines["all"], detector.tower
-    half = ATTACKED // 2
-    chosen = [
-        *[sample for source in people for sample in judged[source].held[: -(-half // len(people))]][:half],
-        *[
-            sample
-            for name in generators
-            for sample in [one for one in judged[name].held if one.part == Part.TEST][: -(-half // len(generators))]
-        ][:half],
-    ]
-    made = torch.tensor([sample.made for sample in chosen])
-    side = tower.side
-    squares = [np.asarray(Image.fromarray(levelled(one.pixels)).resize((side, side))) for one in chosen]
-    pixels = torch.from_numpy(np.stack(squares)).permute(0, 3, 1, 2).contiguous()
-    weights = torch.from_numpy(line.weights)
-
-    def margin(x: Tensor) -> Tensor:
-        return (tower(x) @ weights + line.offset)[:, None]
-
-    def measured(x: Tensor) -> dict[str, float]:
-        with torch.no_grad():
-            scores = margin(x.float() / 255)[:, 0].double().numpy()
-        is_made = made.numpy()
-        return {
-            "auc": auc(scores[is_made], scores[~is_made]),
-            "accuracy": balanced_accuracy(scores[is_made], scores[~is_made], -line.intercept / line.slope),
-        }
-
-    found = {"clean": measured(pixels)}
-    for levels in (4, 8):
-        attack = Attack(eps=levels / 255, iterations=ATTACK_ITERATIONS, scale=1.0)
-        found[f"{levels}/255"] = measured(collide(margin, pixels, ~made[:, None], attack).pixels)
-    return found
-
-
 def zero_shot(judged: dict[str, Judged], people: list[str], generators: list[str]) -> dict[str, float]:
     """Ask the shipped text-image model in words instead, as the paper's ablation does; AUC of each generator."""
     image, text = load_text_image()
@@ -137,7 +93,8 @@ def zero_shot(judged: dict[str, Judged], people: list[str], generators: list[str
         words = torch.nn.functional.normalize(text(*text.tokens(list(_PROMPTS))))
         scores = {}
         for source in (*people, *generators):
-            small = [decode(protocol_file(one.pixels, one.name)).pixels for one in _some(judged[source].held)]
+            held = judged[source].held
+            small = [decode(protocol_file(one.pixels, one.name)).pixels for one in held[spread(len(held))]]
             squares = np.stack([np.asarray(Image.fromarray(one).resize((96, 96))) for one in small])
             x = (torch.from_numpy(squares).permute(0, 3, 1, 2).float() - 127) / 128
             likeness = torch.nn.functional.normalize(image(x)) @ words.T
@@ -146,6 +103,7 @@ def zero_shot(judged: dict[str, Judged], people: list[str], generators: list[str
     return {name: auc(scores[name], real) for name in generators}
 
 
-def _some(held: list[Sample]) -> list[Sample]:
-    step = max(1, len(held) // CONDITIONED)
-    return held[::step][:CONDITIONED]
+def spread(count: int) -> slice:
+    """Return which of so many pictures are tried: :data:`CONDITIONED`, evenly spread."""
+    step = max(1, count // CONDITIONED)
+    return slice(0, step * CONDITIONED, step)

@@ -18,7 +18,7 @@ from provenance.models.errors import ModelCorrupt
 
 _SHOWN = 3
 # What PyTorch's loader raises on content that no torch.save wrote.
-_UNREADABLE = (
+UNREADABLE = (
     pickle.UnpicklingError,
     struct.error,
     AttributeError,
@@ -106,7 +106,7 @@ def _load_pickled(path: Path, name: str) -> Any:
         foreign = torch.serialization.get_unsafe_globals_in_checkpoint(path)
         with torch.serialization.safe_globals([(_Inert, full_name) for full_name in foreign]):
             return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except _UNREADABLE as problem:
+    except UNREADABLE as problem:
         first_line = (str(problem) or type(problem).__name__).splitlines()[0]
         raise ModelCorrupt(name, path, f"PyTorch's weights-only loader refuses it ({first_line}).") from problem
 

@@ -40,7 +40,7 @@ from provenance.detection.views import Box, cut, levelled
 from provenance.images import edit_steps as step
 from provenance.images.edits import apply
 from provenance.models.catalogue import WEIGHTS
-from provenance.models.errors import ModelError
+from provenance.models.errors import ModelCorrupt, ModelError
 from provenance.models.vision_towers import TOWERS
 from provenance.training.detector_pictures import (
     DRAWINGS,
@@ -354,6 +354,8 @@ def main() -> None:
         training.gather()
         lines = training.lines()
         save(path, arguments.tower, digest, lines, training.pictures, training.measured, ship=arguments.ship)
+    except ModelCorrupt as problem:
+        parser.error(f"{problem} Make it anew, or leave out --weights for the store's.")
     except (ModelError, DataMissing) as problem:
         parser.error(str(problem))
     print(f"written: {path}")

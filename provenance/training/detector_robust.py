@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import argparse
 import copy
+import json
 import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -27,14 +28,15 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from provenance.detection.tower import SHIPPED, PublishedTower, ShippedTower, Tower, tower_named
 from provenance.detection.views import levelled
 from provenance.models import store
-from provenance.models.checkpoints import read_tensors
-from provenance.models.errors import ModelError
+from provenance.models.checkpoints import UNREADABLE, read_tensors
+from provenance.models.errors import ModelCorrupt, ModelError
 from provenance.models.vision_towers import TOWERS
 from provenance.training.detector import random_square, work_folder
 from provenance.training.detector_pictures import DRAWINGS, GENERATORS, RGB, present, samples
@@ -78,6 +80,12 @@ class Recipe:
 def distances(features: Tensor, wanted: Tensor) -> Tensor:
     """Return the squared distance of each picture's features, ``[B]``: summed over them, not averaged."""
     return (features - wanted).square().sum(1)
+
+
+def deviations(tower: Callable[[Tensor], Tensor], pictures: Tensor) -> Tensor:
+    """Return the standard deviation of each feature over pictures ``[B, 3, S, S]`` in [0, 1], ``[width]``."""
+    with torch.no_grad():
+        return tower(pictures).std(0) + _LEAST_SCALE
 
 
 def pushed_apart(
@@ -154,18 +162,24 @@ class Training:
         """Go on from a checkpoint.
 
         Raises:
-            ValueError: it was made with other numbers.
+            ValueError: it is damaged, or was made with other numbers.
         """
-        saved = torch.load(checkpoint, weights_only=True, map_location="cpu")
-        if saved["recipe"] != asdict(self.recipe):
-            raise ValueError(f"{checkpoint} was made with other numbers: {saved['recipe']}. Use those, or remove it.")
-        self.tower.load_state_dict(saved["tower"])
-        self.optimiser.load_state_dict(saved["optimiser"])
-        self.step = saved["step"]
+        try:
+            saved = torch.load(checkpoint, weights_only=True, map_location="cpu")
+            recipe = saved["recipe"]
+            if recipe == asdict(self.recipe):
+                self.tower.load_state_dict(saved["tower"])
+                self.optimiser.load_state_dict(saved["optimiser"])
+                self.step = saved["step"]
+        except (OSError, *UNREADABLE) as problem:
+            raise ValueError(f"{checkpoint} is damaged or of another net. Remove it to start anew.") from problem
+        if recipe != asdict(self.recipe):
+            raise ValueError(f"{checkpoint} was made with other numbers: {recipe}. Use those, or remove it.")
 
 
-def write_weights(tower: Tower, path: Path) -> None:
-    """Write a tower's weights under the names that :func:`provenance.detection.tower.tower_named` reads."""
+def write_weights(tower: Tower, recipe: Recipe, path: Path) -> None:
+    """Write a tower's weights under the names that :func:`provenance.detection.tower.tower_named` reads, with the
+    numbers of their training."""
     if isinstance(tower, ShippedTower):
         rest = {key: t for key, t in load_file(store.path(SHIPPED)).items() if not key.startswith("image.features.")}
         found: dict[str, Any] = {f"image.features.{key}": t for key, t in tower.net.state_dict().items()} | rest
@@ -175,7 +189,21 @@ def write_weights(tower: Tower, path: Path) -> None:
         # The projection, which the detector does without and the file has.
         before = read_tensors(store.path(tower.name), tower.name)
         found |= {key: t for key, t in before.items() if key.startswith("visual.") and key not in found}
-    save_file({key: tensor.cpu().contiguous() for key, tensor in found.items()}, path)
+    tensors = {key: tensor.cpu().contiguous() for key, tensor in found.items()}
+    save_file(tensors, path, {"recipe": json.dumps(asdict(recipe))})
+
+
+def recipe_of(path: Path) -> Recipe:
+    """Return the numbers of the training that wrote a file of :func:`write_weights`.
+
+    Raises:
+        ModelCorrupt: it is something else.
+    """
+    try:
+        with safe_open(path, "pt") as file:
+            return Recipe(**json.loads(file.metadata()["recipe"]))
+    except (SafetensorError, KeyError, TypeError, ValueError) as problem:
+        raise ModelCorrupt("fine-tuned tower", path, f"it is damaged, or another program's ({problem}).") from problem
 
 
 def main() -> None:
@@ -209,9 +237,8 @@ def main() -> None:
     tower.to(arguments.device)
     scale = None
     if arguments.tower == SHIPPED:
-        with torch.no_grad():
-            some = pictures[:: max(1, len(pictures) // _SCALED)]
-            scale = tower(_squares(some, tower.side, 0).to(arguments.device)).std(0) + _LEAST_SCALE
+        some = pictures[:: max(1, len(pictures) // _SCALED)]
+        scale = deviations(tower, _squares(some, tower.side, 0).to(arguments.device))
     training = Training(tower, recipe, scale)
     checkpoint = arguments.work / f"robust-{arguments.tower}.pt"
     if checkpoint.exists():
@@ -229,7 +256,7 @@ def main() -> None:
         if training.step % _KEEP == 0:
             training.save(checkpoint)
     training.save(checkpoint)
-    write_weights(tower, arguments.work / f"robust-{arguments.tower}.safetensors")
+    write_weights(tower, recipe, arguments.work / f"robust-{arguments.tower}.safetensors")
 
 
 def _squares(pictures: list[RGB], side: int, seed: int) -> Tensor:

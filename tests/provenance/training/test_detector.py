@@ -161,6 +161,7 @@ def test_one_command_makes_a_detector(
     [
         (detector, ["{work}", "--weights", "{none}"], "Name a file of text-image, or none for the store's."),
         (detector, ["{work}", "--weights", "{file}"], "is not a good text-image"),
+        (detector, ["{work}", "--weights", "{file}"], "Make it anew, or leave out --weights for the store's."),
         (detector, ["{work}", "--tower", "none"], "invalid choice: 'none'"),
         (detector, ["{file}"], "Name a folder that you may write to."),
         (detector, ["{work}"], "Set PROVENANCE_DATA to a folder"),
@@ -314,6 +315,19 @@ def test_fare_draws_attacked_features_back_and_goes_on_where_it_stopped(tmp_path
     assert other.advance(clean) == pytest.approx(training.advance(clean), rel=1e-4)
     with pytest.raises(ValueError, match="other numbers"):
         Training(SmallTower(), Recipe(steps=41)).resume(tmp_path / "a.pt")
+
+
+def test_a_damaged_checkpoint_is_told_and_may_be_removed(tmp_path: Path) -> None:
+    recipe = Recipe(steps=40)
+    Training(SmallTower(), recipe).save(tmp_path / "whole.pt")
+    whole = (tmp_path / "whole.pt").read_bytes()
+    Training(nn.Linear(2, 2), recipe).save(tmp_path / "other.pt")
+    torch.save([1], tmp_path / "list.pt")
+    for name, content in {"cut": whole[:-200], "empty": b"", "words": b"no checkpoint"}.items():
+        (tmp_path / f"{name}.pt").write_bytes(content)
+    for name in ("other", "list", "cut", "empty", "words"):
+        with pytest.raises(ValueError, match=rf"{name}\.pt is damaged or of another net\. Remove it"):
+            Training(SmallTower(), recipe).resume(tmp_path / f"{name}.pt")
 
 
 def test_attacked_correctly_a_margin_falls_and_never_helps() -> None:
