@@ -157,14 +157,16 @@ def _fare_text(fare: dict[str, Any] | None) -> str:
         for name, found in {"frozen": before, "after FARE": after}.items()
     ]
     change = ", ".join(f"{after[eps]['distance'] / before[eps]['distance'] - 1:+.0%} at {eps}" for eps in EPS[1:])
+    helped = [eps for eps in EPS[1:] if fare["attacks"][eps]["accuracy"] > 0.5]
+    outcome = f"Its answers are better than chance at {helped[-1]}" if helped else "Its answers are no better for it"
     left_out = ", ".join(
         f"{value:.3f} -> {fare['left_out']['robust'][name]:.3f} ({SOURCES[name]})"
         for name, value in fare["left_out"]["frozen"].items()
     )
     return f"""{head}. Here it had {fare["steps"]:,} steps of {fare["batch"]} pictures with
 {fare["iterations"]} iterations of the attack; its authors have {usual.steps:,} of {usual.batch} with
-{usual.iterations}. Then the machine was fitted anew. Attacked, both detectors are in the table above. The distance that
-FARE trains against: {change}. Not attacked, AUC of generators left out, {fare["pictures"]} pictures after the
+{usual.iterations}. Then the machine was fitted anew. Attacked, both detectors are in the table above. {outcome}. The
+distance that FARE trains against: {change}. Not attacked, AUC of generators left out, {fare["pictures"]} pictures after the
 protocol: {left_out}.
 
 That distance is of the features of attacked pictures from what the frozen tower gives for them unattacked, squared, in
