@@ -87,7 +87,7 @@ def sign(
     recipe: RecipeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Write a signature into a picture that cannot be seen and that edits leave readable.
+    """Write a signature into a picture that cannot be seen and that edits leave readable. Takes some seconds.
 
     With a key it is bound to this picture, and a record goes beside it (FILE.json): keep it, 'read' asks for it. With a
     recipe it is the generator's own signature, the same in all its pictures, and there is no record.
