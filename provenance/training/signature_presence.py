@@ -3,7 +3,7 @@
     python -m provenance.training.signature_presence WORK
 
 Pictures: the tuning part of Flickr8k and Caltech-101, which the networks did not learn from, each once as it is and
-once signed, both with the same one or two named edits. What each is read as is kept in ``WORK/presence.jsonl``, and a
+once signed by one pass of the injector, both with the same one or two named edits. What each is read as is kept in ``WORK/presence.jsonl``, and a
 run goes on from there. It prints the numbers of :mod:`provenance.watermark.presence`, fitted to one half of the
 pictures, and how they do on the other.
 """
@@ -28,7 +28,7 @@ from provenance.training.pictures import Part, encoded_pictures, part_of
 from provenance.watermark.payload import TAG_BITS, Payload
 from provenance.watermark.presence import strength
 from provenance.watermark.read import read
-from provenance.watermark.sign import CannotBeSigned, sign_to_last
+from provenance.watermark.sign import CannotBeSigned, sign
 
 _ARCHIVES = ("flickr8k.tar", "caltech101.tar")
 _FALSE_ALARMS = 0.01
@@ -42,7 +42,7 @@ def looked_at(name: str, pixels: npt.NDArray[np.uint8]) -> list[dict[str, Any]]:
     edits = random.choice(list(PRESETS), int(random.integers(1, 3)))
     rows: list[dict[str, Any]] = []
     for signed in (False, True):
-        edited = sign_to_last(pixels, payload) if signed else pixels
+        edited = sign(pixels, payload) if signed else pixels
         for place, edit in enumerate(edits):
             edited = np.ascontiguousarray(PRESETS[edit](edited, Generator(PCG64(seed + place))))
         readings = read(edited)
