@@ -166,8 +166,8 @@ def _fare_text(fare: dict[str, Any] | None) -> str:
     return f"""{head}. Here it had {fare["steps"]:,} steps of {fare["batch"]} pictures with
 {fare["iterations"]} iterations of the attack; its authors have {usual.steps:,} of {usual.batch} with
 {usual.iterations}. Then the machine was fitted anew. Attacked, both detectors are in the table above. {outcome}. The
-distance that FARE trains against: {change}. Not attacked, AUC of generators left out, {fare["pictures"]} pictures after the
-protocol: {left_out}.
+distance that FARE trains against: {change}. Not attacked, AUC of generators left out, {fare["pictures"]} pictures
+after the protocol: {left_out}.
 
 That distance is of the features of attacked pictures from what the frozen tower gives for them unattacked, squared, in
 its standard deviations, summed, mean of the pictures; {FEATURE_ITERATIONS} iterations of PGD, rounded to 8 bits. In

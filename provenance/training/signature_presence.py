@@ -3,9 +3,9 @@
     python -m provenance.training.signature_presence WORK
 
 Pictures: the tuning part of Flickr8k and Caltech-101, which the networks did not learn from, each once as it is and
-once signed by one pass of the injector, both with the same one or two named edits. What each is read as is kept in ``WORK/presence.jsonl``, and a
-run goes on from there. It prints the numbers of :mod:`provenance.watermark.presence`, fitted to one half of the
-pictures, and how they do on the other.
+once signed by one pass of the injector, both with the same one or two named edits. What each is read as is kept in
+``WORK/presence.jsonl``, and a run goes on from there. It prints the numbers of :mod:`provenance.watermark.presence`,
+fitted to one half of the pictures, and how they do on the other.
 """
 
 from __future__ import annotations
