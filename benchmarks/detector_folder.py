@@ -47,9 +47,12 @@ def folder_table(detector: Detector, folder: Path, real: Path | None) -> str:
             raise SystemExit(f"There are no pictures for {name}.")
         return line.margins(np.array(features))
 
+    places = sorted(path for path in folder.iterdir() if path.is_dir() and path != real)
+    if not places:
+        raise SystemExit(f"{folder} has no folders of generators.")
     shared = margins(_pictures(real), "people's pictures") if real else None
     head, cells, found = [], [], []
-    for place in sorted(path for path in folder.iterdir() if path.is_dir() and path != real):
+    for place in places:
         below = {path.name: path for path in place.rglob("*") if path.is_dir() and path.name in (_REAL, _MADE)}
         if shared is None and _REAL not in below:
             raise SystemExit(f"{place} has no folder {_REAL!r}. Name the folder of people's pictures with --real.")
@@ -58,8 +61,6 @@ def folder_table(detector: Detector, folder: Path, real: Path | None) -> str:
         found.append((auc(made, other), balanced_accuracy(made, other, fixed)))
         head.append(place.name)
         cells.append(f"{found[-1][0]:.3f}/{found[-1][1]:.3f}")
-    if not found:
-        raise SystemExit(f"{folder} has no folders of generators.")
     mean = "/".join(f"{value:.3f}" for value in np.mean(found, axis=0))
     lines = [["model, AUC/accuracy", *head, "mean"], ["---"] * (len(head) + 2), [detector.version, *cells, mean]]
     table = "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -241,7 +241,7 @@ def detect(
         for row in rows:
             said = row["words"]
             if row["probability"] is not None:
-                said = f"{said} (probability of AI, as calibrated: {row['probability']:.2f})"
+                said = f"{said} (probability of AI, as calibrated: {100 * min(row['probability'], 0.9999):.2f} %)"
             out.print(f"{said}  {row['file']}", markup=False, highlight=False, soft_wrap=True)
     if failed:
         raise typer.Exit(BAD_INPUT)

@@ -89,6 +89,9 @@ def sign(
 ) -> None:
     """Write a signature into a picture that cannot be seen and that edits leave readable. Takes some seconds.
 
+    It is fitted to the picture and tried on edited copies of it, which takes seconds, of a small or plain picture up to
+    a minute.
+
     With a key it is bound to this picture, and a record goes beside it (FILE.json): keep it, 'read' asks for it. With a
     recipe it is the generator's own signature, the same in all its pictures, and there is no record.
     """
@@ -115,7 +118,8 @@ def sign(
         else:
             assert recipe is not None
             payload = _recipe_payload(recipe)
-        signed = sign_to_last(pixels, payload)
+        with err.status("Fitting the signature to the picture"):
+            signed = sign_to_last(pixels, payload)
         # The record first: a signed picture without one is of no use to anybody.
         if record_file is not None:
             with record_file.open("xb") as handle:

@@ -32,9 +32,9 @@ _IDLE_SECONDS = 5.0
 
 def body_limit(path: str) -> int:
     """Return how many bytes a body for that path may have."""
-    if path.startswith("/check/"):
+    if path.startswith(("/check/", "/signatures/")):
         return settings.CHECK_MAX_FILES * settings.UPLOAD_MAX_BYTES + _FORM_BYTES
-    if path.startswith("/api/v1/checks"):
+    if path.startswith(("/api/v1/checks", "/api/v1/signatures/")):
         return settings.UPLOAD_MAX_BYTES + _FORM_BYTES
     if path.startswith(("/catalogues/", "/api/v1/catalogues/")):
         return max(settings.IMPORT_MAX_BYTES, settings.UPLOAD_MAX_BYTES) + 16 * _MIB

@@ -150,7 +150,7 @@ def derived(
     at them, as they do at any order statistic (Wilks 1941).
     """
     histogram, pairs = _curve(algorithm) if curve is None else (curve, sum(curve))
-    near_pairs = f"at most {NEAR_RATE:g}" if NEAR_RATE * pairs >= 1 else "nearer than any"
+    near_pairs = f"at most one in {round(1 / NEAR_RATE):,}" if NEAR_RATE * pairs >= 1 else "nearer than any"
     candidate, near = (_largest_within(histogram, rate * pairs) for rate in (candidate_rate, NEAR_RATE))
     return Policy(
         algorithm,

@@ -247,10 +247,15 @@ def train_here(trainer: Trainer, stem: Path) -> Autoencoder:
             bar.update(task, completed=done)
             if len(trainer.history) > drawn:
                 drawn = len(trainer.history)
-                stem.with_suffix(".json").write_text(json.dumps([asdict(row) for row in trainer.history]) + "\n")
+                rows = [
+                    {name: None if math.isnan(value) else value for name, value in asdict(row).items()}
+                    for row in trainer.history
+                ]
+                stem.with_suffix(".json").write_text(json.dumps(rows) + "\n")
                 draw_curves(trainer.history, stem.with_suffix(".png"))
                 last = trainer.history[-1]
-                bar.console.print(f"{drawn}: {last.train_psnr:.2f} dB, tuning pictures {last.tune_psnr:.2f} dB")
+                tuning = "" if math.isnan(last.tune_psnr) else f", tuning pictures {last.tune_psnr:.2f} dB"
+                bar.console.print(f"{drawn}: {last.train_psnr:.2f} dB{tuning}")
             return True
 
         trainer.run(go_on)
@@ -293,10 +298,18 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.epochs < 1 or not 0 < arguments.scale <= 1:
         parser.error("--epochs is at least 1, --scale above 0 and at most 1")
+    if arguments.threads < 1:
+        parser.error("--threads is at least 1")
+    known = arguments.pictures in ("photographs", "cifar")
+    if not known and arguments.work.resolve().is_relative_to(Path(arguments.pictures).resolve()):
+        parser.error(f"{arguments.work} lies in the folder of the pictures; what comes out would be among them")
+    try:
+        torch.empty(1, device=arguments.device)
+    except (RuntimeError, AssertionError):
+        parser.error(f"there is no device {arguments.device} here")
     torch.set_num_threads(arguments.threads)
     try:
         found, train, tune = pictures_of(arguments.pictures, arguments.work / "pictures")
-        known = arguments.pictures in ("photographs", "cifar")
         source = arguments.pictures if known else folder_key(Path(arguments.pictures))
         stem = arguments.work / f"{source}-{arguments.kind}-{arguments.bits}"
         architecture = Architecture(arguments.kind, arguments.bits, found.levels.shape[1], arguments.scale)
@@ -312,6 +325,8 @@ def main() -> None:
         train_here(trainer, stem)
     except (DataMissing, CannotTrain, OtherTraining) as problem:
         parser.exit(2, f"{problem}\n")
+    except (FileExistsError, NotADirectoryError, PermissionError) as problem:
+        parser.exit(2, f"{problem.filename}: {problem.strerror}.\n")
     print(f"{stem}.safetensors: {architecture.bits} bits, {sum(p.numel() for p in trainer.net.parameters()):,} numbers")
 
 

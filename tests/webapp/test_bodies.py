@@ -138,6 +138,9 @@ async def test_django_is_given_no_byte_past_the_limit() -> None:
 
 def test_limits_follow_the_settings(settings: Any) -> None:
     assert body_limit("/check/") == body_limit("/api/v1/checks") == 1024 + _MIB
+    settings.UPLOAD_MAX_BYTES, settings.CHECK_MAX_FILES = 9 * _MIB, 2
+    assert body_limit("/signatures/x/test/") == 19 * _MIB
+    assert body_limit("/api/v1/signatures/read") == 10 * _MIB
     settings.IMPORT_MAX_BYTES = 100 * _MIB
     assert body_limit("/catalogues/import/") == 116 * _MIB
     assert body_limit("/accounts/login/") == 4 * _MIB

@@ -114,7 +114,7 @@ LOOK_UP = OpenApiExample(
         "reconstruction": None,
         "reconstruction_psnr_db": None,
         "near_radius": 9,
-        "near_radius_source": "measured: at most 1e-06 of 1,059,240 pairs of different pictures",
+        "near_radius_source": "measured: at most one in 1,000,000 of 1,059,240 pairs of different pictures",
         "measured_pairs": 1059240,
         "expected_false_at_most": 0.00534,
         "near": True,

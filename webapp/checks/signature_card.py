@@ -79,4 +79,4 @@ def _distance(figures: dict[str, Any]) -> str:
     return _(
         "%(distance)d of %(bits)d bits by %(hash_algorithm)s: up to %(near_radius)d is near, past %(candidate_radius)d "
         "it counts as another picture; of different pictures, %(chance)s come within that"
-    ) % {**figures, "chance": f"{figures['different_within_candidate_radius']:.1e}"}
+    ) % {**figures, "chance": f"{100 * figures['different_within_candidate_radius']:.2g} %"}

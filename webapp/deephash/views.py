@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
 from provenance.training.deephash_pictures import LEAST_PICTURES
-from webapp.artworks.trials import picture_of
+from webapp.artworks.trials import MOST_PIXELS, picture_of
 from webapp.catalogues.models import Catalogue
 from webapp.catalogues.selectors import catalogue_get
 from webapp.catalogues.views import person, require_writer
@@ -120,6 +120,7 @@ def _context(catalogue: Catalogue, may_write: bool, **answer: Any) -> dict[str, 
         # An answer that loads itself anew is gone, or its form is sent again.
         "watched": job is not None and not any(answer.values()),
         "max_bytes": settings.UPLOAD_MAX_BYTES,
+        "max_pixels": MOST_PIXELS,
         **answer,
     }
 

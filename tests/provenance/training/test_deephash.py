@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -184,8 +185,8 @@ def test_the_command_trains_on_a_folder_and_refuses_what_it_cannot_do(
 ) -> None:
     pictures, work = picture_folder(tmp_path / "pictures", LEAST_PICTURES), tmp_path / "work"
 
-    def run(*options: str, of: Path = pictures) -> str:
-        arguments = ["ae", "16", str(work), "--pictures", str(of), "--scale", "0.01", "--device", "cpu", *options]
+    def run(*options: str, of: Path = pictures, to: Path = work) -> str:
+        arguments = ["ae", "16", str(to), "--pictures", str(of), "--scale", "0.01", "--device", "cpu", *options]
         monkeypatch.setattr("sys.argv", ["deephash", *arguments])
         deephash.main()
         return capsys.readouterr().out
@@ -193,14 +194,23 @@ def test_the_command_trains_on_a_folder_and_refuses_what_it_cannot_do(
     assert "16 bits" in run("--epochs", "1", "--threads", "1")
     (weights,) = work.glob("folder-*-ae-16.safetensors")
     assert load_autoencoder(weights).architecture.bits == 16
-    for options, of, reason in (
-        (("--epochs", "2"), pictures, "of another training"),
-        (("--epochs", "0"), pictures, "--epochs is at least 1"),
-        (("--scale", "2"), pictures, "--scale above 0"),
-        ((), tmp_path / "none", "There is no folder"),
-        ((), picture_folder(tmp_path / "few", 3), "at least 64 different pictures, not 3"),
+    (epoch,) = json.loads(weights.with_suffix(".json").read_text())
+    assert epoch["train_psnr"] > 0
+    assert epoch["tune_psnr"] is None
+    file = tmp_path / "file"
+    file.touch()
+    for options, of, to, reason in (
+        (("--epochs", "2"), pictures, work, "of another training"),
+        (("--epochs", "0"), pictures, work, "--epochs is at least 1"),
+        (("--scale", "2"), pictures, work, "--scale above 0"),
+        (("--threads", "0"), pictures, work, "--threads is at least 1"),
+        (("--device", "abacus"), pictures, work, "no device abacus"),
+        ((), pictures, pictures / "work", "in the folder of the pictures"),
+        ((), pictures, file, "Not a directory"),
+        ((), tmp_path / "none", work, "There is no folder"),
+        ((), picture_folder(tmp_path / "few", 3), work, "at least 64 different pictures, not 3"),
     ):
         with pytest.raises(SystemExit) as refused:
-            run(*options, of=of)
+            run(*options, of=of, to=to)
         assert refused.value.code == 2
         assert reason in capsys.readouterr().err
