@@ -47,7 +47,8 @@ def alike(distance: int) -> str:
 def percent(probability: float) -> str:
     """Say a probability without ever rounding it to certainty."""
     shown = min(max(100 * probability, 0.01), 99.9999)
-    return f"{shown:.4f} %" if shown > 99 else f"{shown:.2f} %" if shown < 1 else f"{shown:.0f} %"
+    digits = 4 if shown > 99 else 2 if shown < 1 else 0
+    return f"{round(shown, digits):g} %"
 
 
 def how_often(expected: float) -> str:

@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from tests.webapp.checks.conftest import Register, Submit, edited, flat, sample, upload
 from tests.webapp.conftest import Cast
-from webapp.checks.card_figures import how_often
+from webapp.checks.card_figures import how_often, percent
 from webapp.checks.models import Check
 from webapp.checks.services import check_delete, check_submit
 from webapp.jobs.models import Job, JobState
@@ -458,3 +458,11 @@ def test_the_receipt_is_a_file_to_keep(check_now: Submit) -> None:
 )
 def test_figures_of_chance_are_said_in_words(expected: float, words: str) -> None:
     assert how_often(expected) == words
+
+
+@pytest.mark.parametrize(
+    ("probability", "words"),
+    [(0, "0.01 %"), (0.001234, "0.12 %"), (0.5, "50 %"), (0.9998, "99.98 %"), (0.99999, "99.999 %"), (1, "99.9999 %")],
+)
+def test_probabilities_are_never_rounded_to_certainty(probability: float, words: str) -> None:
+    assert percent(probability) == words
