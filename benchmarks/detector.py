@@ -62,12 +62,15 @@ def main() -> None:
     detector = Detector(arguments.detector, arguments.weights)
     try:
         detector.load()
+    except ModelCorrupt as problem:
+        parser.error(f"{problem} Make it anew by provenance.training.detector, or leave it out for the shipped one.")
+    except ModelError as problem:
+        parser.error(str(problem))
+    try:
         if arguments.folder:
             print(folder_table(detector, arguments.folder, arguments.real))
         else:
             _measure(detector, kept=not arguments.detector)
-    except ModelCorrupt as problem:
-        parser.error(f"{problem} Make it anew by provenance.training.detector, or leave it out for the shipped one.")
     except (ModelError, DataMissing) as problem:
         parser.error(str(problem))
 

@@ -46,10 +46,14 @@ def robust_detector(tower: str) -> tuple[Detector, Recipe] | None:
     """Return the detector on a tower after fine-tuning, and the numbers of that; None where there is none.
 
     Raises:
-        SystemExit: a file is damaged, or they do not belong together; with what to do.
+        SystemExit: a file is damaged, the two do not belong together, or one of those that ``PROVENANCE_FARE`` promises
+            is not there; with what to do.
     """
     weights, fitted = WORK / f"robust-{tower}.safetensors", WORK / "robust" / f"{tower}.safetensors"
-    if not (weights.is_file() and fitted.is_file()):
+    absent = [str(file) for file in (weights, fitted) if not file.is_file()]
+    if absent and os.environ.get("PROVENANCE_FARE"):
+        raise SystemExit(f"There is no {' and no '.join(absent)}. Fill {WORK}, or unset PROVENANCE_FARE.")
+    if absent:
         return None
     detector = Detector(fitted, weights)
     try:
@@ -113,7 +117,7 @@ def attacks(detector: Detector, pixels: Tensor, made: Bools) -> dict[str, dict[s
         return {
             "auc": auc(scores[made], scores[~made]),
             "accuracy": balanced_accuracy(scores[made], scores[~made], -line.intercept / line.slope),
-            "moved": float((np.where(made, before - scores, scores - before) / apart).mean()),
+            "moved": float((np.where(made, before - scores, scores - before) / apart).mean()) if apart > 0 else np.nan,
         }
 
     found = {"unattacked": measured(pixels)}

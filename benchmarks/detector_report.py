@@ -132,7 +132,7 @@ being 1.
 
 {_table(["", *EPS], _attack_rows(detector.version, details))}
 
-{_fare_text(details["fare"])}
+{_fare_text(details)}
 """
 
 
@@ -146,7 +146,8 @@ def _attack_rows(version: str, details: dict[str, Any]) -> list[list[str]]:
     ]
 
 
-def _fare_text(fare: dict[str, Any] | None) -> str:
+def _fare_text(details: dict[str, Any]) -> str:
+    fare = details["fare"]
     head = "**FARE** (Schlarmann et al., ICML 2024) fine-tunes the tower so that attacks move its features less"
     if fare is None:
         commands = "\n".join(f"    {command}" for command in COMMANDS)
@@ -157,21 +158,22 @@ def _fare_text(fare: dict[str, Any] | None) -> str:
         for name, found in {"frozen": before, "after FARE": after}.items()
     ]
     change = ", ".join(f"{after[eps]['distance'] / before[eps]['distance'] - 1:+.0%} at {eps}" for eps in EPS[1:])
-    helped = [eps for eps in EPS[1:] if fare["attacks"][eps]["accuracy"] > 0.5]
-    outcome = f"Its answers are better than chance at {helped[-1]}" if helped else "Its answers are no better for it"
+    gains = [fare["attacks"][eps]["accuracy"] - details["attacks"][eps]["accuracy"] for eps in EPS[1:]]
+    outcome = "Its answers are no better for it" if max(gains) <= 0 else f"Its accuracy gains up to {max(gains):.3f}"
     left_out = ", ".join(
         f"{value:.3f} -> {fare['left_out']['robust'][name]:.3f} ({SOURCES[name]})"
         for name, value in fare["left_out"]["frozen"].items()
     )
-    return f"""{head}. Here it had {fare["steps"]:,} steps of {fare["batch"]} pictures with
-{fare["iterations"]} iterations of the attack; its authors have {usual.steps:,} of {usual.batch} with
-{usual.iterations}. Then the machine was fitted anew. Attacked, both detectors are in the table above. {outcome}. The
-distance that FARE trains against: {change}. Not attacked, AUC of generators left out, {fare["pictures"]} pictures
-after the protocol: {left_out}.
+    return f"""{head}. Here it had
+{fare["steps"]:,} steps of {fare["batch"]} pictures with {fare["iterations"]} iterations of the attack; its authors have
+{usual.steps:,} of {usual.batch} with {usual.iterations}. Then the machine was fitted anew. Attacked, both detectors are
+in the table above. {outcome}. The distance of features below, which is like the one that FARE trains against: {change}.
+Not attacked, {fare["pictures"]} pictures after the protocol, each generator judged by the machine that was fitted
+without it (the tower saw some of its pictures in fine-tuning, without labels): AUC {left_out}.
 
-That distance is of the features of attacked pictures from what the frozen tower gives for them unattacked, squared, in
-its standard deviations, summed, mean of the pictures; {FEATURE_ITERATIONS} iterations of PGD, rounded to 8 bits. In
-brackets how much of it is of the ten features that have most:
+Attacked here by {FEATURE_ITERATIONS} iterations of PGD, rounded to 8 bits: the distance of a picture's features from
+those that the frozen tower gives for it unattacked. It is squared, each feature in its standard deviations over these
+pictures, and summed; the mean of the pictures. In brackets how much of it is of the ten features that have most:
 
 {_table(["tower", *EPS], rows)}"""
 

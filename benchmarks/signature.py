@@ -1,8 +1,8 @@
 """The robust signature under edits, attacks and forgery, beside published watermarks.
 
 Pictures: of the data's folder the ImageNet sample, the GPT-4o pictures and the test part of Flickr8k, in turn, none of
-which was trained on. Every signature is written and read as the site does it: it is read without the original, and
-counts only if all its 64 bits are right.
+which was trained on. Signatures are written and read as the site does it, those of forgers and of who signs again by
+one pass of the injector. They are read without the original, and count only if all their 64 bits are right.
 """
 
 from __future__ import annotations
@@ -328,8 +328,8 @@ def main() -> None:
     markdown = f"""
 {len(runs)} test pictures ({PICTURES - len(runs)} more would be refused), signed at {decibels:.2f} dB on average after
 rounding to 8 bits ({lowest:.1f} to {highest:.1f}; mean SSIM {np.mean([run.similarity for run in runs]):.4f}): pictures
-with more texture are changed more. Signing tries crops to 60 %, blur 2, noise .03 and JPEG 40 itself, with other draws,
-and fits its change to the picture where one of them fails.
+with more texture are changed more. Signing itself tries other pieces of 60 %, this very blur, noise .03 of other draws
+and JPEG 40, and fits its change to the picture where one of them fails; what else is below it does not try.
 All 64 bits right, per cent with 95 % intervals (Wilson). The peers have 32 bits, on {len(peered)} of the
 pictures; their columns show the share of right bits, then of pictures with all 32 right:
 
@@ -340,13 +340,13 @@ picture takes more of it. Of Flickr8k other pictures were learnt from; nothing l
 
 {tables["sources"].to_markdown()}
 
-**Attacks** on {ATTACKED} pictures by somebody with both networks. The restoring network has the detector's shape and
-was trained for {RESTORER_STEPS:,} steps on {len(pairs)} pairs of other pictures:
+**Attacks** on {len(attacked)} pictures by somebody with both networks. The restoring network has the detector's shape
+and was trained for {RESTORER_STEPS:,} steps on {len(pairs)} pairs of other pictures:
 
 {tables["removal"].to_markdown()}
 
-**Forgery**, on {FORGED} pictures, the average on {ATTACKED}. Whoever reads a signature can write it into another
-picture. So a record's is accepted only where the picture, laid over the record's, agrees at least in part, or, where
+**Forgery**, on {len(forgeries)} pictures, the average on {len(attacked)}. Whoever reads a signature can write it into
+another picture. So a record's is accepted only where the picture, laid over the record's, agrees at least in part, or, where
 one of the two is too plain for that, by its hash. Of
 {accepted_forgery.text} per cent of the pictures a forgery was accepted; they are ordinary ones, neither plain nor
 calculated to have the record's hash.

@@ -172,7 +172,10 @@ class Training:
                 self.optimiser.load_state_dict(saved["optimiser"])
                 self.step = saved["step"]
         except (OSError, *UNREADABLE) as problem:
-            raise ValueError(f"{checkpoint} is damaged or of another net. Remove it to start anew.") from problem
+            first_line = (str(problem) or type(problem).__name__).splitlines()[0]
+            raise ValueError(
+                f"{checkpoint} cannot be gone on from ({first_line}). If it is damaged or of another net, remove it."
+            ) from problem
         if recipe != asdict(self.recipe):
             raise ValueError(f"{checkpoint} was made with other numbers: {recipe}. Use those, or remove it.")
 

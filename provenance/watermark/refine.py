@@ -29,7 +29,7 @@ _STEPS, _STEP, _MOMENTUM = 12, 0.15, 0.7
 _KEPT, _BLUR, _QUALITIES, _NOISE = 0.6, 2.0, (30, 60), (4.0, 12.0)
 # Margins: of a bit in root mean squares of all, of a fixed wave in those of the waves that carry bits.
 _BIT_MARGIN, _SYNC_MARGIN, _SYNC_WEIGHT = 1.2, 3.5, 1 / 6
-_DRAWS = 0x46495431
+_SEED = 317
 
 
 def refined(pixels: RGB, bits: npt.NDArray[np.bool_], change: Map, mean_square: float) -> Map:
@@ -38,7 +38,7 @@ def refined(pixels: RGB, bits: npt.NDArray[np.bool_], change: Map, mean_square: 
     Args:
         pixels: uint8 ``[H,W,3]``.
         bits: the code word, bool ``[127]``.
-        change: the injector's, float32 ``[h,w]``, of the canonical size, with a mean square near 1.
+        change: the injector's, float32 ``[h,w]``, of the canonical size, with a mean square of 1.
         mean_square: of the result over the picture, in squared grey levels, at most.
 
     Raises:
@@ -48,11 +48,11 @@ def refined(pixels: RGB, bits: npt.NDArray[np.bool_], change: Map, mean_square: 
     pixels = small_copy(pixels)
     height, width = pixels.shape[:2]
     plain = 255 * _floats(pixels)
-    most = 255 * most_hidden(canonical(pixels))
-    most_here = functional.interpolate(most, (height, width), mode="bilinear")
+    most_here = 255 * functional.interpolate(most_hidden(canonical(pixels)), (height, width), mode="bilinear")
     wanted = torch.from_numpy(np.where(bits, np.float32(1), np.float32(-1)))
-    random = Generator(PCG64(_DRAWS))
+    random = Generator(PCG64(_SEED))
     fitted = torch.from_numpy(change)[None, None] * math.sqrt(mean_square)
+    most = functional.interpolate(most_here, change.shape, mode="bilinear")
     moved = torch.zeros_like(fitted)
     for step in range(_STEPS):
         fitted.requires_grad_()
@@ -62,7 +62,7 @@ def refined(pixels: RGB, bits: npt.NDArray[np.bool_], change: Map, mean_square: 
         signed = ((plain + unseen) / 255).clamp(0, 1)
         loss = sum(
             _unread(detector(_canonical(view))[0, 0], linear, shift, wanted)
-            for view, linear, shift in (_piece(signed, step, random), *_wholes(signed, step, random))
+            for view, linear, shift in _views(signed, change.shape, step, random)
         )
         assert isinstance(loss, Tensor)
         (gradient,) = torch.autograd.grad(loss, fitted)
@@ -76,30 +76,27 @@ def refined(pixels: RGB, bits: npt.NDArray[np.bool_], change: Map, mean_square: 
 _View = tuple[Tensor, "npt.NDArray[np.float64]", "npt.NDArray[np.float64]"]
 
 
-def _piece(signed: Tensor, step: int, random: Generator) -> _View:
-    """Cut to 60 % of both sides, every second time saved as JPEG; and where the pattern lies in it."""
+def _views(signed: Tensor, pattern: tuple[int, ...], step: int, random: Generator) -> tuple[_View, ...]:
+    """Cut to 60 % of both sides, every second time saved as JPEG; blurred; and by turns saved as JPEG or with noise;
+    each with where a pattern of ``pattern`` size lies in it."""
     height, width = signed.shape[2:]
     rows, columns = round(_KEPT * height), round(_KEPT * width)
     top, left = int(random.integers(height - rows + 1)), int(random.integers(width - columns + 1))
     piece = signed[..., top : top + rows, left : left + columns]
     if step % 2:
         piece = _saved(piece, random)
-    return piece, *_lies((height, width), top, left, (rows, columns))
-
-
-def _wholes(signed: Tensor, step: int, random: Generator) -> tuple[_View, _View]:
-    """Blurred; and by turns saved as JPEG or with noise."""
-    size = signed.shape[2], signed.shape[3]
-    linear, shift = _lies(size, 0, 0, size)
     other = _saved(signed, random) if step % 2 else _noisy(signed, random)
-    return (_blurred(signed), linear, shift), (other, linear, shift)
+    scale = pattern[0] / height, pattern[1] / width
+    whole = _lies(scale, 0, 0, (height, width))
+    return (piece, *_lies(scale, top, left, (rows, columns))), (_blurred(signed), *whole), (other, *whole)
 
 
 def _lies(
-    whole: tuple[int, int], top: int, left: int, piece: tuple[int, int]
+    scale: tuple[float, float], top: int, left: int, piece: tuple[int, int]
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Return what a placement says of the pattern in the canonical copy of a piece: the linear map and the shift."""
-    before = np.array(canonical_size(*whole))[::-1] / np.array(whole)[::-1]
+    """Return what a placement says of the pattern in the canonical copy of a piece, ``scale`` pixels of the pattern,
+    down and across, being one of the picture's: the linear map and the shift."""
+    before = np.array(scale)[::-1]
     after = np.array(canonical_size(*piece))[::-1] / np.array(piece)[::-1]
     corner = (0.5 / after + np.array([left, top])) * before - 0.5
     return np.diag(before / after), -corner

@@ -41,6 +41,7 @@ _EDITS: tuple[Callable[[RGB, Generator], RGB], ...] = (
     partial(edit_steps.gaussian_blur, radius=2),
     partial(edit_steps.noise, sigma=0.03 * 255),
     partial(edit_steps.jpeg, quality=40),
+    lambda pixels, _: pixels,
 )
 
 
@@ -73,44 +74,48 @@ def sign(pixels: RGB, payload: Payload, psnr: float | None = None) -> RGB:
 
 
 def sign_to_last(pixels: RGB, payload: Payload) -> RGB:
-    """As :func:`sign`, so that it is read after a crop to 60 % of both sides, a blur, noise and JPEG; takes seconds.
+    """As :func:`sign`, so that it is read after as many as can be of a crop to 60 % of both sides, a blur, noise and
+    JPEG; takes seconds.
 
     What one pass of the injector gives is tried first; where it does not outlast all of them, a change that is fitted
-    to the picture (:mod:`provenance.watermark.refine`), half of it at first. What outlasts most is returned. Of more
-    than 512 x 512 pixels a copy of that area is tried and fitted.
+    to the picture (:mod:`provenance.watermark.refine`), half of it at first. Of more than 512 x 512 pixels a copy of
+    that area is tried and fitted.
 
     Raises:
         CannotBeSigned: as :func:`sign`, or the signature cannot be read even without an edit.
         provenance.models.errors.ModelMissing: the networks are not here.
     """
     see_room(*pixels.shape[:2])
+    small = small_copy(pixels)
     for psnr in (psnr_for(pixels), psnr_for(pixels) - _STRONGER_BY):
-        signed, most = pixels, -1
-        for candidate in _candidates(pixels, payload, _mean_square(psnr)):
-            outlasted = _outlasted(candidate, payload)
+        mean_square = _mean_square(psnr)
+        chosen, most = None, -1
+        for change in _candidates(pixels, payload, mean_square):
+            outlasted = _outlasted(_changed(small, change, mean_square), payload)
             if outlasted > most:
-                signed, most = candidate, outlasted
+                chosen, most = change, outlasted
             if outlasted == len(_EDITS):
                 break
+        assert chosen is not None
+        signed = _changed(pixels, chosen, mean_square)
         if _is_read(signed, payload):
             return signed
     raise CannotBeSigned("This picture drowns a signature: what was written could not be read back.")
 
 
-def _candidates(pixels: RGB, payload: Payload, mean_square: float) -> Iterator[RGB]:
+def _candidates(pixels: RGB, payload: Payload, mean_square: float) -> Iterator[Map]:
     from provenance.watermark.refine import refined
 
     injected = _injected(pixels, payload)
-    yield _changed(pixels, injected, mean_square)
+    yield injected
     fitted = refined(pixels, encode(payload), injected, mean_square)
     fitted /= np.sqrt(np.square(fitted).mean())
-    yield _changed(pixels, injected + fitted, mean_square)
-    yield _changed(pixels, fitted, mean_square)
+    yield injected + fitted
+    yield fitted
 
 
 def _outlasted(signed: RGB, payload: Payload) -> int:
-    pixels = small_copy(signed)
-    edited = (edit(pixels, Generator(PCG64(place))) for place, edit in enumerate(_EDITS))
+    edited = (edit(signed, Generator(PCG64(place))) for place, edit in enumerate(_EDITS))
     return sum(_is_read(np.ascontiguousarray(one), payload) for one in edited)
 
 
@@ -128,8 +133,8 @@ def _injected(pixels: RGB, payload: Payload) -> Map:
 
 def _changed(pixels: RGB, change: Map, mean_square: float) -> RGB:
     """Add a change of the canonical size, so much of it that the mean square is reached, where it is not seen."""
-    change = np.asarray(cv2.resize(change, pixels.shape[1::-1], interpolation=cv2.INTER_CUBIC), np.float32)[..., None]
     gain = (mean_square / max(1e-12, float(np.square(change).mean()))) ** 0.5
+    change = np.asarray(cv2.resize(change, pixels.shape[1::-1], interpolation=cv2.INTER_CUBIC), np.float32)[..., None]
     most = most_change(pixels)[..., None]
     signed = np.empty_like(pixels)
     # By bands of rows: as floating point numbers a large picture would take many times its memory.

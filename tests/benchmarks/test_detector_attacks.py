@@ -112,11 +112,19 @@ def test_a_bad_file_is_named_before_anything_is_measured(work: Path, damaged: st
     assert "provenance.training.detector_robust WORK" in ended.value.code
 
 
+def test_a_promised_folder_that_is_empty_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(detector_attacks, "WORK", tmp_path)
+    assert robust_detector("text-image") is None
+    monkeypatch.setenv("PROVENANCE_FARE", str(tmp_path))
+    with pytest.raises(SystemExit, match=r"There is no .*robust-text-image.*unset PROVENANCE_FARE"):
+        robust_detector("text-image")
+
+
 def test_the_report_has_both_side_by_side_or_says_how() -> None:
     found = {eps: {"auc": 0.9 - 0.1 * n, "accuracy": 0.5, "moved": n / 2} for n, eps in enumerate(EPS)}
     alone = _attack_rows("v2", {"attacks": found, "fare": None})
     assert alone == [["v2", "0.900, 0.500, 0.0", "0.800, 0.500, 0.5", "0.700, 0.500, 1.0"]]
-    said = _fare_text(None)
+    said = _fare_text({"fare": None})
     assert "not measured" in said
     assert all(command in said for command in detector_attacks.COMMANDS)
     fare = {
@@ -128,7 +136,10 @@ def test_the_report_has_both_side_by_side_or_says_how() -> None:
         },
     }  # fmt: skip
     assert len(_attack_rows("v2", {"attacks": found, "fare": fare})) == 2
-    said = _fare_text(fare)
+    said = _fare_text({"attacks": found, "fare": fare})
+    assert "no better for it" in said
+    better = {eps: row | {"accuracy": 0.625} for eps, row in found.items()}
+    assert "gains up to 0.125" in _fare_text({"attacks": found, "fare": fare | {"attacks": better}})
     words = ("120 steps of 8", "20,000 of 128", "-20% at 4/255", "+25% at 8/255", "8 (75%)", "0.800 -> 0.750 (GPT-4o)")
     for word in words:
         assert word in said

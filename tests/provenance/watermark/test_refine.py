@@ -11,10 +11,11 @@ from PIL import Image
 from provenance.images import edit_steps
 from provenance.images.quality import psnr
 from provenance.watermark.geometry import bit_values, placements
-from provenance.watermark.networks import RGB, expected_pattern
-from provenance.watermark.payload import Payload, decode
+from provenance.watermark.networks import RGB, canonical_size, change_for, expected_pattern, small_copy
+from provenance.watermark.pattern import laid_over
+from provenance.watermark.payload import Payload, decode, encode
 from provenance.watermark.read import read
-from provenance.watermark.refine import _lies
+from provenance.watermark.refine import _lies, refined
 from provenance.watermark.sign import CannotBeSigned, psnr_for, sign, sign_to_last
 
 PAYLOAD = Payload(123_456, b"\x01\x02\x03\x04\x05")
@@ -23,12 +24,17 @@ PAYLOAD = Payload(123_456, b"\x01\x02\x03\x04\x05")
 @pytest.fixture(scope="module")
 def insect() -> RGB:
     picture = np.asarray(Image.open(Path(__file__).parents[3] / "sample" / "dragonfly.jpg").convert("RGB"))
-    return np.asarray(cv2.resize(picture, (224, 168), interpolation=cv2.INTER_AREA), np.uint8)
+    return _resized(picture, 224, 168)
 
 
 @pytest.fixture(scope="module")
 def fitted(insect: RGB) -> RGB:
     return sign_to_last(insect, PAYLOAD)
+
+
+def _resized(pixels: RGB, width: int, height: int) -> RGB:
+    way = cv2.INTER_AREA if width < pixels.shape[1] else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(pixels, (width, height), interpolation=way), np.uint8)
 
 
 def _says(pixels: RGB) -> bool:
@@ -59,16 +65,26 @@ def test_it_is_read_after_noise_and_jpeg(fitted: RGB) -> None:
 
 def test_the_pattern_lies_in_a_piece_where_it_is_expected(insect: RGB) -> None:
     # Signed strongly, the search finds what the arithmetic says.
-    whole = cv2.resize(insect, (600, 400), interpolation=cv2.INTER_CUBIC)
+    whole = _resized(insect, 600, 400)
     signed = sign(whole, PAYLOAD, 34)
     piece = np.ascontiguousarray(signed[70:310, 130:490])
     found = expected_pattern(piece)
     placed = placements(found, 1)[0]
-    linear, shift = _lies((400, 600), 70, 130, (240, 360))
+    height, width = canonical_size(400, 600)
+    linear, shift = _lies((height / 400, width / 600), 70, 130, (240, 360))
     assert np.allclose(placed.linear, linear, atol=0.01)
     apart = np.abs((placed.shift - shift + 64) % 128 - 64)
     assert apart.max() <= 1
     assert decode(bit_values(found, placed))[0] == PAYLOAD
+
+
+def test_a_larger_picture_is_fitted_on_a_copy_whose_canonical_size_is_another(insect: RGB) -> None:
+    large = _resized(insect, 800, 533)
+    assert canonical_size(*small_copy(large).shape[:2]) != canonical_size(533, 800)
+    injected = change_for(large, laid_over(encode(PAYLOAD), *canonical_size(533, 800)))
+    fitted = refined(large, encode(PAYLOAD), injected, 4.0)
+    assert fitted.shape == injected.shape
+    assert not np.allclose(fitted, 2 * injected, atol=0.1)
 
 
 def test_noise_drowns_it_and_that_is_said() -> None:
