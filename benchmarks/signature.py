@@ -346,8 +346,8 @@ and was trained for {RESTORER_STEPS:,} steps on {len(pairs)} pairs of other pict
 {tables["removal"].to_markdown()}
 
 **Forgery**, on {len(forgeries)} pictures, the average on {len(attacked)}. Whoever reads a signature can write it into
-another picture. So a record's is accepted only where the picture, laid over the record's, agrees at least in part, or, where
-one of the two is too plain for that, by its hash. Of
+another picture. So a record's is accepted only where the picture, laid over the record's, agrees at least in part, or,
+where one of the two is too plain for that, by its hash. Of
 {accepted_forgery.text} per cent of the pictures a forgery was accepted; they are ordinary ones, neither plain nor
 calculated to have the record's hash.
 A generator's signature belongs to no picture, so that a copy of it is read: it is a pointer, not a proof.
