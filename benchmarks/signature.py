@@ -49,11 +49,11 @@ RGB = npt.NDArray[np.uint8]
 Change = Callable[[RGB, Generator], RGB]
 
 KEY = bytes(range(32))
-PICTURES, PRESET_PICTURES, ATTACKED, PEER_PICTURES = (2, 0, 1, 1) if QUICK else (150, 3, 15, 21)
+PICTURES, PRESET_PICTURES, ATTACKED, PEER_PICTURES = (2, 0, 1, 2) if QUICK else (150, 3, 15, 21)
 FORGED = 1 if QUICK else 100
-PAIRS, RESTORER_STEPS = (3, 8) if QUICK else (80, 400)
-CLEAN, WORDS_PER_PICTURE = (3, 10) if QUICK else (50, 40)
-AVERAGED = 3 if QUICK else 50
+PAIRS, RESTORER_STEPS = (2, 4) if QUICK else (80, 400)
+CLEAN, WORDS_PER_PICTURE = (2, 10) if QUICK else (50, 40)
+AVERAGED = 2 if QUICK else 50
 HASH = "dinohash-house-v2"
 RESTORED = "restored by a network given pairs"
 READ, ACCEPTED = ": read", ": accepted for the record"
@@ -287,6 +287,8 @@ def main() -> None:
         for name in each[0]
     }
     found, absent = signature_peers.peers()
+    if not peered:
+        found = {}
     shares = {
         name: {edit: (float(np.mean(values)), float(np.mean(np.array(values) == 1)))
                for edit in EDITS for values in [[each[name][1][edit] for each in peered]]}
