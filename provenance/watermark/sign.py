@@ -86,27 +86,24 @@ def sign_to_last(pixels: RGB, payload: Payload) -> RGB:
         provenance.models.errors.ModelMissing: the networks are not here.
     """
     see_room(*pixels.shape[:2])
-    small = small_copy(pixels)
-    for psnr in (psnr_for(pixels), psnr_for(pixels) - _STRONGER_BY):
-        mean_square = _mean_square(psnr)
-        chosen, most = None, -1
-        for change in _candidates(pixels, payload, mean_square):
+    small, psnr, injected = small_copy(pixels), psnr_for(pixels), _injected(pixels, payload)
+    for mean_square in (_mean_square(psnr), _mean_square(psnr - _STRONGER_BY)):
+        chosen, most = injected, -1
+        for change in _candidates(small, payload, injected, mean_square):
             outlasted = _outlasted(_changed(small, change, mean_square), payload)
             if outlasted > most:
                 chosen, most = change, outlasted
             if outlasted == len(_EDITS):
                 break
-        assert chosen is not None
         signed = _changed(pixels, chosen, mean_square)
         if _is_read(signed, payload):
             return signed
     raise CannotBeSigned("This picture drowns a signature: what was written could not be read back.")
 
 
-def _candidates(pixels: RGB, payload: Payload, mean_square: float) -> Iterator[Map]:
+def _candidates(pixels: RGB, payload: Payload, injected: Map, mean_square: float) -> Iterator[Map]:
     from provenance.watermark.refine import refined
 
-    injected = _injected(pixels, payload)
     yield injected
     fitted = refined(pixels, encode(payload), injected, mean_square)
     fitted /= np.sqrt(np.square(fitted).mean())
