@@ -12,6 +12,7 @@ from functools import cache
 
 import numpy as np
 import numpy.typing as npt
+from scipy import fft
 from scipy.ndimage import map_coordinates, uniform_filter
 from scipy.optimize import minimize
 
@@ -86,7 +87,7 @@ def placements(found: Floats, most: int) -> list[Placement]:
         return []
     fading = (np.hanning(size + 2)[1:-1] ** 0.25 for size in found.shape)
     faded = found * np.outer(*fading)
-    power = np.abs(np.fft.rfft2(faded, (_SPECTRUM, _SPECTRUM))) ** 2
+    power = np.abs(fft.rfft2(faded, (_SPECTRUM, _SPECTRUM))) ** 2
     power = np.asarray(power / _mean_around(power))
     searched = (*_UNTOUCHED, *_searched(power, _CANDIDATES))
     refined = [*searched, *(_refined(power, linear) for linear in searched)]
@@ -166,10 +167,13 @@ def _best_shift(amplitudes: Complex, linear: Floats) -> Placement:
     w = waves()
     magnitudes = np.abs(amplitudes)
     aligned = amplitudes / np.maximum(magnitudes, np.median(magnitudes)) * np.exp(-1j * w.sync_phase)
-    plane = np.zeros((_SHIFTS, _SHIFTS), np.complex128)
-    plane[w.sync[:, 1] % _SHIFTS, w.sync[:, 0] % _SHIFTS] = aligned
+    across, down = w.sync.T
+    # Of a real transform the half that is kept counts twice, but for the column that has both signs.
+    both = np.where(across < 0, aligned.conj(), aligned) * np.where(across == 0, 1.0, 0.5)
+    plane = np.zeros((_SHIFTS, _SHIFTS // 2 + 1), np.complex64)
+    plane[np.where(across < 0, -down, down) % _SHIFTS, np.abs(across)] = both
     # A pattern moved by t has its wave f behind by 2 pi f . t / TILE; the inverse transform peaks where that is undone.
-    match = np.fft.ifft2(plane).real * _SHIFTS * _SHIFTS
+    match = fft.irfft2(plane, (_SHIFTS, _SHIFTS)) * _SHIFTS**2
     row, column = np.unravel_index(int(match.argmax()), match.shape)
     shift = np.array([column, row]) * (TILE / _SHIFTS)
     return Placement(linear, shift, float(match[row, column] / np.sqrt((np.abs(aligned) ** 2).sum() / 2)))

@@ -25,7 +25,7 @@ _FIELD = 7
 _PRIMITIVE = 0b10001001
 _CORRECTED = 10
 # How many of the 64 most reliable independent bits are tried as wrong at once, and among how many least reliable ones.
-_TRIED = ((1, 64), (2, 64), (3, 44), (4, 22))
+_TRIED = ((1, 64), (2, 64), (3, 64), (4, 32))
 
 Bits = npt.NDArray[np.bool_]
 
@@ -87,28 +87,35 @@ def decode(soft: npt.NDArray[np.float64]) -> tuple[Payload, float]:
         raise ValueError(f"expected {RAW_BITS} finite numbers")
     order = np.argsort(-np.abs(soft), kind="stable")
     basis, places = _most_reliable_basis(order)
-    hard = soft[places] > 0
-    base = np.asarray(hard[:DATA_BITS] @ basis % 2, np.uint8)
-    words = base ^ _flips(basis)
-    signed = np.where(words, np.float32(1), np.float32(-1))
-    scores = signed @ soft[places].astype(np.float32)
-    word = np.empty(RAW_BITS, np.uint8)
-    word[places] = words[int(np.argmax(scores))]
-    value = int("".join(map(str, word[:DATA_BITS])), 2)
+    ordered = soft[places]
+    word = np.asarray((ordered[:DATA_BITS] > 0) @ basis % 2, np.uint8)
+    agreement = np.where(word, ordered, -ordered).astype(np.float32)
+    best, flipped = float(agreement.sum()), np.zeros(0, np.int64)
+    signs = 1 - 2 * basis.astype(np.float32)
+    for some, others in _flipped_rows():
+        scores = (signs[some].prod(1) * agreement) @ signs[others].prod(1).T
+        one, other = np.unravel_index(int(scores.argmax()), scores.shape)
+        if scores[one, other] > best:
+            best, flipped = float(scores[one, other]), np.concatenate([some[one], others[other]])
+    word ^= np.bitwise_xor.reduce(basis[flipped], axis=0)
+    data = np.empty(RAW_BITS, np.uint8)
+    data[places] = word
+    value = int("".join(map(str, data[:DATA_BITS])), 2)
     payload = Payload(value >> TAG_BITS, (value & (1 << TAG_BITS) - 1).to_bytes(TAG_BITS // 8, "big"))
-    return payload, float(scores.max() / max(1e-12, np.linalg.norm(soft) * RAW_BITS**0.5))
-
-
-def _flips(basis: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    none = np.zeros((1, RAW_BITS), np.uint8)
-    return np.concatenate([none, *(np.bitwise_xor.reduce(basis[rows], axis=1) for rows in _flipped_rows())])
+    return payload, best / max(1e-12, float(np.linalg.norm(soft)) * RAW_BITS**0.5)
 
 
 @cache
-def _flipped_rows() -> tuple[npt.NDArray[np.int64], ...]:
+def _flipped_rows() -> tuple[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]], ...]:
+    """Two sets of rows to flip for each of :data:`_TRIED`; a row that is in both stays as it is."""
     return tuple(
-        np.array(list(combinations(range(DATA_BITS - among, DATA_BITS), at_once))) for at_once, among in _TRIED
+        (_chosen(at_once // 2, among), _chosen(at_once - at_once // 2, among)) for at_once, among in _TRIED
     )
+
+
+def _chosen(at_once: int, among: int) -> npt.NDArray[np.int64]:
+    rows = list(combinations(range(DATA_BITS - among, DATA_BITS), at_once))
+    return np.array(rows, np.int64).reshape(len(rows), at_once)
 
 
 def _most_reliable_basis(order: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
