@@ -377,7 +377,8 @@ A generator's signature belongs to no picture, so that a copy of it is read: it 
 
 **False acceptance.** {asked:,} words read from {CLEAN:,} clean pictures and pieces of them, each asked as if every
 number had a record: {accepted} accepted. The pictures, of ImageNet and Flickr8k, are none of those above. Words of one
-picture are not independent, and no number of them could show how small the chance is: it is the tag's, {FALSE_ACCEPTANCE:.1e} a picture (2^-38), whatever the picture.
+picture are not independent, and no number of them could show how small the chance is: it is the tag's,
+{FALSE_ACCEPTANCE:.1e} a picture (2^-38), whatever the picture.
 
 **Every named edit** ({len(with_presets)} pictures each):
 

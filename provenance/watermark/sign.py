@@ -41,7 +41,6 @@ _EDITS: tuple[Callable[[RGB, Generator], RGB], ...] = (
     partial(edit_steps.gaussian_blur, radius=2),
     partial(edit_steps.noise, sigma=0.03 * 255),
     partial(edit_steps.jpeg, quality=40),
-    lambda pixels, _: pixels,
 )
 
 
@@ -88,7 +87,7 @@ def sign_to_last(pixels: RGB, payload: Payload) -> RGB:
     see_room(*pixels.shape[:2])
     small, psnr, injected = small_copy(pixels), psnr_for(pixels), _injected(pixels, payload)
     for mean_square in (_mean_square(psnr), _mean_square(psnr - _STRONGER_BY)):
-        chosen, most = injected, -1
+        chosen, most = injected, -2
         for change in _candidates(small, payload, injected, mean_square):
             outlasted = _outlasted(_changed(small, change, mean_square), payload)
             if outlasted > most:
@@ -112,6 +111,9 @@ def _candidates(pixels: RGB, payload: Payload, injected: Map, mean_square: float
 
 
 def _outlasted(signed: RGB, payload: Payload) -> int:
+    """Return how many of the edits the signature outlasts; -1 where it is not even read without one."""
+    if not _is_read(signed, payload):
+        return -1
     edited = (edit(signed, Generator(PCG64(place))) for place, edit in enumerate(_EDITS))
     return sum(_is_read(np.ascontiguousarray(one), payload) for one in edited)
 
