@@ -51,8 +51,12 @@ class CannotBeSigned(ValueError):
 def psnr_for(pixels: RGB) -> float:
     """Return the decibels that a picture ``[H,W,3]`` is signed with: 49 where it is flat, down to 38.5 where textures
     hide more."""
-    masked = _USUAL_PSNR - _SLOPE * math.log10(mean_masking(pixels) / _USUAL_MASKING)
-    return min(MOST_PSNR, max(LEAST_PSNR, masked))
+    return psnr_for_masking(mean_masking(pixels))
+
+
+def psnr_for_masking(mean: float) -> float:
+    """As :func:`psnr_for`, of :func:`provenance.watermark.networks.mean_masking`."""
+    return min(MOST_PSNR, max(LEAST_PSNR, _USUAL_PSNR - _SLOPE * math.log10(mean / _USUAL_MASKING)))
 
 
 def sign(pixels: RGB, payload: Payload, psnr: float | None = None) -> RGB:
