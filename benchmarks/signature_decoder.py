@@ -35,12 +35,14 @@ from provenance.artwork.recipe import Mode, Preset
 from provenance.artwork.tiers import load_small_vqgan
 from provenance.images.quality import psnr
 from provenance.models.signing_decoder import SigningDecoder
+from provenance.training.artwork_pictures import held_out_photographs
+from provenance.training.pictures import Part, part_of
 from provenance.watermark.networks import RGB, canonical_size
 from provenance.watermark.pattern import laid_over
 from provenance.watermark.payload import Payload, encode
 from provenance.watermark.sign import CannotBeSigned, sign, sign_to_last
 
-SIDES = (128, 192, 256)
+SIDES = (128, 192, 224)
 _PAINTED = Preset(192, 60, 16)
 PHOTOGRAPHS = 3 if QUICK else 45
 _SEED = 90_001
@@ -120,12 +122,11 @@ def signed_every_way(codes: Codes, number: int, head: Path) -> dict[str, tuple[f
     return found
 
 
-def measure(head: Path, photographs: list[RGB]) -> dict[str, Any]:
+def measure(head: Path) -> dict[str, Any]:
     """Sign paintings and photographs as codes, in every way.
 
     Args:
         head: ``signing-decoder.safetensors`` of :mod:`provenance.training.signing_decoder`.
-        photographs: uint8 ``[H, W, 3]``, square, that nothing was trained on.
 
     Returns:
         ``training``: the recipe and its curve; ``works``: how many of each group; ``rows``: by group and way the mean
@@ -135,7 +136,7 @@ def measure(head: Path, photographs: list[RGB]) -> dict[str, Any]:
     os.environ["OMP_NUM_THREADS"] = "1"
     with ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn")) as pool:
         codes = {"paintings": list(pool.map(painted, PROMPTS[: 2 if QUICK else None]))}
-        for number, pixels in enumerate(photographs[:PHOTOGRAPHS]):
+        for number, pixels in enumerate(_photographs()):
             side = SIDES[number % len(SIDES)]
             small = np.asarray(cv2.resize(pixels, (side, side), interpolation=cv2.INTER_AREA), np.uint8)
             codes.setdefault(f"photographs of {side} pixels", []).append(decoder.codes(small))
@@ -157,12 +158,31 @@ def measure(head: Path, photographs: list[RGB]) -> dict[str, Any]:
     return {"training": training, "works": {group: len(members) for group, members in codes.items()}, "rows": rows}
 
 
-def table(results: dict[str, Any]) -> str:
-    """Return the results as a Markdown table."""
-    groups = results["rows"]
-    lines = [f"| group | signed | PSNR, dB | {' | '.join(EDITS)} |", "|---|---|---|" + "---|" * len(EDITS)]
-    for group, ways in groups.items():
+def _photographs() -> list[RGB]:
+    """Return square test photographs that neither the VQGAN nor the signature's networks were trained on."""
+    found = held_out_photographs()
+    return [
+        pixels
+        for name, pixels in zip(found.names, found.pixels, strict=True)
+        if part_of(name.removeprefix("flickr8k/")) is Part.TEST
+    ][:PHOTOGRAPHS]
+
+
+def text(results: dict[str, Any]) -> str:
+    """Return the results as Markdown."""
+    training = results["training"]
+    lines = [f"| works | signed | PSNR, dB | {' | '.join(EDITS)} |", "|---|---|---|" + "---|" * len(EDITS)]
+    for group, ways in results["rows"].items():
         for way, row in ways.items():
             shares = " | ".join(Cell(*row["read"][name]).text for name in EDITS)
             lines.append(f"| {group}, {results['works'][group]} | {way} | {row['psnr_db']:.1f} | {shares} |")
-    return "\n".join(lines)
+    table, curve = "\n".join(lines), ", ".join(
+        f"{each['error']:.3f} after {each['step']:,}" for each in training["curve"][3 :: len(training["curve"]) // 4]
+    )
+    return f"""
+**The artworks' decoder with the 64 bits of the robust signature**: a head beside its last layer was trained for
+{training['recipe']['steps']:,} steps of {training['recipe']['batch']}, the signature's detector as it is; the decoder
+is not changed, so that the control, the work decoded plain, is the work itself. The detector's error by steps: {curve}.
+All 64 bits right, per cent; PSNR to the work decoded plain; whoever has the weights can leave the head away:
+
+{table}"""

@@ -28,6 +28,7 @@ from platformdirs import user_cache_path
 from scipy.stats import binomtest
 from torch.nn import functional
 
+from benchmarks import signature_decoder
 from benchmarks.results import QUICK, publish
 from provenance.artwork.tiers import load_text_image
 from provenance.detection.calibration import auc
@@ -55,6 +56,7 @@ FALSE_POSITIVES = 0.01
 # Of the draws of windows, of noise and of generators: none is a seed of training.
 _SEED = 90_001
 _KID_SUBSETS, _KID_SIZE = 50, 100
+_HEAD = "signing-decoder.safetensors"
 _TEXT = """
 Injector and detector as published (U-Net, ResNet-34) at a size that a processor trains in half an hour, on windows of
 {side} pixels, where a bit has a fraction of the pixels that it has in the paper's 256: it reports 51.4 dB and 100 %
@@ -322,6 +324,8 @@ def missing(work: Path, stage2: Path, size: str) -> list[str]:
                 f"python -m provenance.training.secured_generator {stage2} {kind} --phases {' '.join(phases)}"
                 f" --signature {work / 'n1.safetensors'} --size {size}"
             )
+    if not (stage2 / _HEAD).exists():
+        found.append(f"python -m provenance.training.signing_decoder {stage2}")
     return found
 
 
@@ -359,6 +363,8 @@ def tables(results: dict[str, Any]) -> str:
             f" {row['kid']:.2f} ± {row['kid_deviation']:.2f} | {_decibels(row) if 'psnr_db' in row else ''} |"
             for name, row in results["stage_two"].items()
         ]
+    if results["decoder"]:
+        lines += ["", signature_decoder.text(results["decoder"])]
     return "\n".join(lines)
 
 
@@ -414,6 +420,7 @@ def measure(work: Path, stage2: Path, size: str) -> dict[str, Any]:
         "stage_one": stage_one(work, pictures, edits=tuple(EDITS)),
         "restoration": restoration(work, pictures),
         "stage_two": stage_two(stage2, signature, size, cache),
+        "decoder": signature_decoder.measure(stage2 / _HEAD) if (stage2 / _HEAD).exists() else None,
         "missing": left,
     }
 
