@@ -24,7 +24,6 @@ import torch
 from numpy.random import PCG64, Generator
 from safetensors import safe_open
 from safetensors.torch import load_file
-from torch.nn import functional
 
 from benchmarks.artwork import PROMPTS, key_picture, recipe_for, signature_of
 from benchmarks.recall import Cell
@@ -35,10 +34,11 @@ from provenance.artwork.recipe import Mode, Preset
 from provenance.artwork.tiers import load_small_vqgan
 from provenance.images.quality import psnr
 from provenance.models.signing_decoder import SigningDecoder
+from provenance.models.small_vqgan import STRIDE
 from provenance.training.artwork_pictures import held_out_photographs
 from provenance.training.pictures import Part, part_of
-from provenance.watermark.networks import RGB, canonical_size
-from provenance.watermark.pattern import laid_over
+from provenance.watermark.networks import RGB
+from provenance.watermark.pattern import CANONICAL_SIDE, sampled
 from provenance.watermark.payload import Payload, encode
 from provenance.watermark.sign import CannotBeSigned, sign, sign_to_last
 
@@ -68,12 +68,13 @@ class Decoder:
 
     @torch.no_grad()
     def signed(self, codes: Codes, payload: Payload) -> RGB:
-        """As :meth:`plain`, signed."""
+        """As :meth:`plain`, of codes of a square, signed."""
         latent = self.vqgan.look_up(torch.from_numpy(codes)[None])
-        side = (8 * latent.shape[2], 8 * latent.shape[3])
-        pattern = torch.from_numpy(laid_over(encode(payload), *canonical_size(*side)))[None, None]
-        told = functional.interpolate(pattern, side, mode="bicubic", antialias=True)
-        return _pixels(self.net(latent, told))
+        side = STRIDE * latent.shape[2]
+        # Where its pixels lie in the copy that signatures are computed on.
+        places = (np.arange(side) + 0.5) * CANONICAL_SIDE / side - 0.5
+        pattern = torch.from_numpy(sampled(encode(payload), places, places))[None, None]
+        return _pixels(self.net(latent, pattern))
 
     @torch.no_grad()
     def codes(self, pixels: RGB) -> Codes:

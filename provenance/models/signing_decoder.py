@@ -40,7 +40,8 @@ class SigningDecoder(nn.Module):
 
         Args:
             latent: ``[B, LATENT, H/8, W/8]`` of unit vectors.
-            pattern: ``[B, 1, H, W]``, :func:`provenance.watermark.pattern.laid_over` brought to the picture's size.
+            pattern: ``[B, 1, H, W]``, the signature's at the picture's pixels
+                (:func:`provenance.watermark.pattern.sampled`).
         """
         with torch.no_grad():
             features = self.body(latent)

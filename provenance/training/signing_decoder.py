@@ -38,7 +38,7 @@ from provenance.training.pictures import DataMissing
 from provenance.training.robust_signature import load, strength
 from provenance.training.signature_edits import degraded, draw_geometry, warped
 from provenance.watermark.networks import networks
-from provenance.watermark.pattern import CANONICAL_SIDE, RAW_BITS, TILE, tile
+from provenance.watermark.pattern import CANONICAL_SIDE, RAW_BITS, TILE, sampled
 from provenance.watermark.sign import psnr_for_masking
 
 _REPORT, _KEEP = 25, 100
@@ -93,11 +93,11 @@ class Training:
         side = int(random.choice(recipe.sides))
         window = STRIDE * round(recipe.source * side / CANONICAL_SIDE / STRIDE)
         source = 2 * round(window * CANONICAL_SIDE / side / 2)
-        pixels, pattern = (each.to(self.device) for each in _drawn(pictures, source, recipe.batch, random))
+        drawn = _drawn(pictures, source, window, recipe.batch, random)
+        pixels, pattern, told = (each.to(self.device) for each in drawn)
         with torch.no_grad():
             small = functional.interpolate(pixels, (window, window), mode="bicubic", antialias=True)
             latent = self.vqgan.look_up(self.vqgan.encode(2 * small - 1))
-            told = functional.interpolate(pattern, (window, window), mode="bicubic", antialias=True)
         plain, change = self.net.both(latent, told)
         # From here on in 0..1, at the canonical scale.
         plain, change = (_scaled(each, source) for each in ((plain.clamp(-1, 1) + 1) / 2, change / 2))
@@ -150,19 +150,23 @@ class Training:
 
 
 def _drawn(
-    pictures: npt.NDArray[np.uint8], side: int, batch: int, random: np.random.Generator
-) -> tuple[Tensor, Tensor]:
-    """Windows of pictures, float32 ``[B,3,S,S]`` in 0..1, and patterns of random bits, ``[B,1,S,S]``."""
-    plain, patterns = [], []
+    pictures: npt.NDArray[np.uint8], source: int, window: int, batch: int, random: np.random.Generator
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Windows of pictures, float32 ``[B,3,S,S]`` in 0..1, and patterns of random bits: at the pixels of these,
+    ``[B,1,S,S]``, and at those that the decoder makes of them, ``[B,1,W,W]``."""
+    plain: list[npt.NDArray[np.uint8]] = []
+    patterns: list[npt.NDArray[np.float32]] = []
+    told: list[npt.NDArray[np.float32]] = []
     for index in random.integers(0, len(pictures), batch):
-        top, left = random.integers(0, pictures.shape[1] - side + 1, 2)
-        piece = pictures[index, top : top + side, left : left + side]
+        top, left = random.integers(0, pictures.shape[1] - source + 1, 2)
+        piece = pictures[index, top : top + source, left : left + source]
         plain.append(piece[:, ::-1] if random.random() < 0.5 else piece)
-        down, across = random.integers(0, TILE, 2)
-        one = np.roll(tile(random.random(RAW_BITS) < 0.5), (down, across), (0, 1))
-        patterns.append(np.tile(one, (2, 2))[:side, :side])
+        bits, corner = random.random(RAW_BITS) < 0.5, random.integers(0, TILE, 2)
+        for side, found in ((source, patterns), (window, told)):
+            places = (np.arange(side) + 0.5) * source / side - 0.5
+            found.append(sampled(bits, corner[0] + places, corner[1] + places))
     pixels = torch.from_numpy(np.stack(plain)).permute(0, 3, 1, 2).float() / 255
-    return pixels, torch.from_numpy(np.stack(patterns))[:, None].float()
+    return pixels, torch.from_numpy(np.stack(patterns))[:, None], torch.from_numpy(np.stack(told))[:, None]
 
 
 def _scaled(x: Tensor, side: int) -> Tensor:

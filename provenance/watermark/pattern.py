@@ -99,6 +99,15 @@ def tile(bits: npt.NDArray[np.bool_]) -> npt.NDArray[np.float32]:
     return np.asarray(np.fft.ifft2(plane).real * TILE * TILE, np.float32)
 
 
+def sampled(bits: npt.NDArray[np.bool_], rows: Floats, columns: Floats) -> npt.NDArray[np.float32]:
+    """Return the pattern at rows and columns of the tile that need not be whole, float32 ``[len(rows),
+    len(columns)]``: the tile's upper left pixel is at 0, 0."""
+    frequencies, amplitudes = spectrum(bits)
+    across, down = frequencies.T * (2j * np.pi / TILE)
+    down, across = np.exp(np.outer(rows, down)), np.exp(np.outer(columns, across))
+    return np.asarray(((down * amplitudes) @ across.T).real, np.float32)
+
+
 def laid_over(bits: npt.NDArray[np.bool_], height: int, width: int) -> npt.NDArray[np.float32]:
     """Return the pattern, float32 ``[height, width]``, from the picture's upper left corner on."""
     rows, columns = -(-height // TILE), -(-width // TILE)

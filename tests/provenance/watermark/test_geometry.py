@@ -8,7 +8,7 @@ import numpy.typing as npt
 import pytest
 
 from provenance.watermark.geometry import bit_values, placements
-from provenance.watermark.pattern import laid_over, spectrum, tile, waves
+from provenance.watermark.pattern import laid_over, sampled, spectrum, tile, waves
 from provenance.watermark.payload import Payload, decode, encode
 
 Floats = npt.NDArray[np.float64]
@@ -75,3 +75,13 @@ def test_every_bit_has_waves_of_its_own() -> None:
     assert len(np.unique(ends)) == ends.size
     sync, carriers = ({tuple(pair) for pair in which.tolist()} for which in (waves().sync, waves().carriers))
     assert not sync & carriers
+
+
+def test_a_pattern_between_the_pixels_is_the_one_at_them_elsewhere() -> None:
+    bits = np.random.default_rng(5).random(127) < 0.5
+    rows, columns = np.arange(40.0), np.arange(24.0)
+    assert np.allclose(sampled(bits, rows, columns), laid_over(bits, 40, 24), atol=1e-5)
+    # Waves longer than six pixels: a cubic through the pixels is near what lies between them.
+    twice = cv2.resize(laid_over(bits, 64, 64), (128, 128), interpolation=cv2.INTER_CUBIC)[8:-8, 8:-8]
+    places = (np.arange(128) + 0.5) / 2 - 0.5
+    assert np.corrcoef(sampled(bits, places, places)[8:-8, 8:-8].ravel(), twice.ravel())[0, 1] > 0.99
