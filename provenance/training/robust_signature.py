@@ -115,6 +115,18 @@ def signed_batch(
     return (pixels + gain * injector(pixels, pattern)).clamp(0, 1), pattern
 
 
+def rate_at(step: int, steps: int, rate: float, warm_up: int) -> float:
+    """Return the learning rate of a step, 0 being the first: linear growth, then a cosine down to 2 %."""
+    fall = 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * step / steps))
+    return rate * min(1.0, (step + 1) / warm_up) * fall
+
+
+def pattern_error(found: Tensor, wanted: Tensor) -> Tensor:
+    """Return the mean over maps ``[B,1,H,W]`` of the squared error in units of the wanted pattern's variance."""
+    error: Tensor = (found - wanted).square().mean((1, 2, 3)) / wanted.square().mean((1, 2, 3)).clamp_min(1e-3)
+    return error.mean()
+
+
 def train(work: Path, recipe: Recipe, device: torch.device) -> None:
     """Train, or go on training, in the folder ``work``."""
     torch.manual_seed(recipe.seed)
@@ -136,17 +148,12 @@ def train(work: Path, recipe: Recipe, device: torch.device) -> None:
         # Drawn by the step, so that a run that was stopped goes on with the same pictures.
         random = np.random.default_rng((recipe.seed, step))
         for group in optimiser.param_groups:
-            warm = min(1.0, (step + 1) / recipe.warm_up)
-            fall = 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * step / recipe.steps))
-            group["lr"] = recipe.rate * warm * fall
+            group["lr"] = rate_at(step, recipe.steps, recipe.rate, recipe.warm_up)
         signed, pattern = signed_batch(pictures, injector, recipe, random)
         maps = draw_geometry(recipe.batch, recipe.source, recipe.target, random)
         both = warped(torch.cat([signed, pattern], 1), maps, recipe.target)
         edited = degraded(both[:, :3], random)
-        wanted = both[:, 3:].detach()
-        found = detector(edited)
-        error = (found - wanted).square().mean((1, 2, 3)) / wanted.square().mean((1, 2, 3)).clamp_min(1e-3)
-        loss = error.mean()
+        loss = pattern_error(detector(edited), both[:, 3:].detach())
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)

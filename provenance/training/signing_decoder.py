@@ -1,47 +1,55 @@
-"""Teach the artworks' decoder to write the robust signature while it decodes: stage two with 64 bits::
+"""Teach a head beside the artworks' decoder to write the robust signature while it decodes::
 
     python -m provenance.training.signing_decoder WORK
     python -m provenance.training.signing_decoder WORK --device cuda --steps 50000 --batch 64
 
-As in stage two of Zeng et al., "Securing Deep Generative Models with Universal Adversarial Signature" (arXiv
-2305.16310), injector and detector stay as they are. Codes of photographs are decoded, and a head beside the decoder's
-last layer learns, for a pattern of random bits, what the injector would add to the decoded picture, and that the
-detector finds the pattern after the edits that the two were trained with. The decoder itself stays too: unsigned
-pictures, and the works that were made of them, remain what they were.
+The decoder itself stays as it is, and so do the works that were made of it: unlike in stage two of Zeng et al.
+(arXiv 2305.16310; :mod:`provenance.training.secured_generator`) the head can be left away. As there, injector and
+detector stay too. Codes of photographs are decoded, and the head learns, for a pattern of random bits, what the
+injector would add to the decoded picture, and that the detector finds the pattern after the edits that the two were
+trained with.
 
 Pictures: as for :mod:`provenance.training.robust_signature`. ``WORK`` gets ``signing-decoder.pt``, from which a killed
-run goes on with the draws that it would have had, and ``signing-decoder.safetensors``, the head, with its curve.
+run goes on with the draws that it would have had, and ``signing-decoder.safetensors``, the head, with its curve;
+``benchmarks.signature_decoder`` measures it.
 """
 
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import math
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional
 
 from provenance.artwork.tiers import load_small_vqgan
-from provenance.models.errors import ModelMissing
+from provenance.models import store
+from provenance.models.checkpoints import UNREADABLE, fill, read_tensors
+from provenance.models.errors import ModelCorrupt, ModelError
 from provenance.models.signature_nets import masking, most_hidden
 from provenance.models.signing_decoder import SigningDecoder
-from provenance.models.small_vqgan import STRIDE
 from provenance.training.pictures import DataMissing
-from provenance.training.robust_signature import load, strength
+from provenance.training.robust_signature import load, pattern_error, rate_at, strength
 from provenance.training.signature_edits import degraded, draw_geometry, warped
-from provenance.watermark.networks import networks
+from provenance.watermark import paper
+from provenance.watermark.networks import MODEL, networks
 from provenance.watermark.pattern import CANONICAL_SIDE, RAW_BITS, TILE, sampled
 from provenance.watermark.sign import psnr_for_masking
 
+NAME = "signing-decoder"
 _REPORT, _KEEP = 25, 100
+_ROUNDS, _STRONGER = 4, 1.3
 
 
 @dataclass(frozen=True)
@@ -50,67 +58,73 @@ class Recipe:
 
     Attributes:
         rate: highest learning rate; after ``warm_up`` steps it falls to 2 % of that in a cosine.
-        sides: of whole pictures, in pixels; a step draws one, and decodes a window of it.
-        source: side of the window, in pixels of the canonical copy. target: side of what the detector sees.
+        windows: a step draws one: the side of the whole picture that is decoded, and that of the window that is cut of
+            it, in pixels, a multiple of 8 and a whole number of pixels of the canonical copy.
+        target: side of what the detector sees, in pixels of the canonical copy.
         likeness: weight of the distance to the injector's change, beside the detector's error.
     """
 
-    steps: int = 2000
+    steps: int = 1500
     batch: int = 4
     rate: float = 1e-3
     warm_up: int = 100
-    sides: tuple[int, ...] = (128, 192, 256)
-    source: int = 176
+    windows: tuple[tuple[int, int], ...] = ((128, 88), (192, 120), (256, 176))
     target: int = 128
     likeness: float = 1.0
     seed: int = 11
 
 
-@dataclass
 class Training:
-    """The decoder, what is trained of it, and how far it is."""
+    """The decoder, what is trained beside it, and how far that is."""
 
-    recipe: Recipe
-    device: torch.device
-    step: int = 0
-    curve: list[dict[str, float]] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        torch.manual_seed(self.recipe.seed)
+    def __init__(self, recipe: Recipe, device: str = "cpu") -> None:
+        self.recipe, self.device = recipe, torch.device(device)
+        self.step, self.curve = 0, list[dict[str, float]]()
+        torch.manual_seed(recipe.seed)
         self.vqgan = load_small_vqgan().to(self.device)
         self.net = SigningDecoder(self.vqgan.decoder).to(self.device)
-        self.injector, self.detector = (net.to(self.device) for net in networks())
-        self.optimiser = torch.optim.AdamW(self.net.head.parameters(), self.recipe.rate, (0.9, 0.98), weight_decay=1e-4)
+        # Copies: the loaded ones are the whole process's.
+        self.injector, self.detector = (copy.deepcopy(net).to(self.device) for net in networks())
+        self.optimiser = torch.optim.AdamW(self.net.head.parameters(), recipe.rate, (0.9, 0.98), weight_decay=1e-4)
+
+    @property
+    def told(self) -> str:
+        """Recipe and shipped weights that the head belongs to, as JSON."""
+        return json.dumps({"recipe": asdict(self.recipe), "weights": weights()})
 
     def advance(self, pictures: npt.NDArray[np.uint8]) -> dict[str, float]:
-        """Take one step on some of uint8 ``[N, S, S, 3]``, S at least ``recipe.source``; return the two parts of the
-        loss and the decibels of the change."""
+        """Take one step.
+
+        Args:
+            pictures: uint8 ``[N, S, S, 3]`` of the canonical scale; S no smaller than any window.
+
+        Returns:
+            ``error``: the detector's, mean squared over the pattern's variance; ``likeness``: the mean squared distance
+            to the injector's change over that one's mean square; ``psnr``: of the change, dB.
+        """
         recipe = self.recipe
         random = np.random.default_rng((recipe.seed, self.step))
         for group in self.optimiser.param_groups:
-            warm = min(1.0, (self.step + 1) / recipe.warm_up)
-            group["lr"] = recipe.rate * warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * self.step / recipe.steps)))
-        side = int(random.choice(recipe.sides))
-        window = STRIDE * round(recipe.source * side / CANONICAL_SIDE / STRIDE)
-        source = 2 * round(window * CANONICAL_SIDE / side / 2)
+            group["lr"] = rate_at(self.step, recipe.steps, recipe.rate, recipe.warm_up)
+        side, window = recipe.windows[int(random.integers(len(recipe.windows)))]
+        source = window * CANONICAL_SIDE // side
         drawn = _drawn(pictures, source, window, recipe.batch, random)
         pixels, pattern, told = (each.to(self.device) for each in drawn)
         with torch.no_grad():
             small = functional.interpolate(pixels, (window, window), mode="bicubic", antialias=True)
             latent = self.vqgan.look_up(self.vqgan.encode(2 * small - 1))
-        plain, change = self.net.both(latent, told)
-        # From here on in 0..1, at the canonical scale.
-        plain, change = (_scaled(each, source) for each in ((plain.clamp(-1, 1) + 1) / 2, change / 2))
+        plain, change = self.net(latent, told)
+        signed = (paper.rounded(plain + change) + 1) / 2
+        # From here on in 0..1, of the canonical scale.
+        plain, change, signed = (_scaled(each, source) for each in ((plain + 1) / 2, change / 2, signed))
         with torch.no_grad():
             wanted = self._injected(plain, pattern)
-        likeness = (change - wanted).square().mean() / wanted.square().mean()
-        signed = (plain + change).clamp(0, 1)
+        square = (1, 2, 3)
+        likeness = ((change - wanted).square().mean(square) / wanted.square().mean(square)).mean()
         maps = draw_geometry(recipe.batch, source, recipe.target, random).to(self.device)
         both = warped(torch.cat([signed, pattern], 1), maps, recipe.target)
         edited = degraded(both[:, :3].cpu(), random).to(self.device)
-        there = both[:, 3:].detach()
-        error = (self.detector(edited) - there).square().mean((1, 2, 3))
-        error = (error / there.square().mean((1, 2, 3)).clamp_min(1e-3)).mean()
+        error = pattern_error(self.detector(edited), both[:, 3:].detach())
         loss = error + recipe.likeness * likeness
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
@@ -121,32 +135,65 @@ class Training:
         return {"error": float(error.detach()), "likeness": float(likeness.detach()), "psnr": decibels}
 
     def _injected(self, plain: Tensor, pattern: Tensor) -> Tensor:
-        """What signing would add to pictures ``[B,3,H,W]`` in 0..1, ``[B,1,H,W]``."""
+        """What signing would add to pictures ``[B,3,H,W]`` in 0..1, ``[B,1,H,W]``: so much of the injector's change
+        that the mean square is reached within what is not seen."""
         decibels = [psnr_for_masking(float(value)) for value in masking(plain).mean((1, 2, 3))]
         gain = torch.from_numpy(strength(np.array(decibels))).float().view(-1, 1, 1, 1).to(plain)
-        most = most_hidden(plain)
-        change: Tensor = torch.minimum(torch.maximum(gain * self.injector(plain, pattern), -most), most)
-        return change
+        reached, most, change = gain.square(), most_hidden(plain), self.injector(plain, pattern)
+        for _ in range(_ROUNDS):
+            unseen = torch.minimum(torch.maximum(gain * change, -most), most)
+            gain = gain * (reached / unseen.square().mean((1, 2, 3), keepdim=True)).sqrt().clamp(max=_STRONGER)
+        return unseen
 
     def save(self, path: Path) -> None:
         """Write all that the next start needs, at once or not at all."""
         part = path.with_suffix(".part")
         torch.save({"head": self.net.head.state_dict(), "optimiser": self.optimiser.state_dict(), "step": self.step,
-                    "curve": self.curve, "recipe": json.dumps(asdict(self.recipe))}, part)  # fmt: skip
+                    "curve": self.curve, "told": self.told}, part)  # fmt: skip
         part.rename(path)
 
     def resume(self, path: Path) -> None:
         """Go on from a checkpoint.
 
         Raises:
-            ValueError: it was made with other numbers.
+            ModelCorrupt: it is none.
+            ValueError: it was made with other numbers, or other shipped weights.
         """
-        saved = torch.load(path, weights_only=True, map_location=self.device)
-        if saved["recipe"] != json.dumps(asdict(self.recipe)):
-            raise ValueError(f"{path} was made with other numbers: {saved['recipe']}. Use those, or remove it.")
-        self.net.head.load_state_dict(saved["head"])
-        self.optimiser.load_state_dict(saved["optimiser"])
-        self.step, self.curve = saved["step"], saved["curve"]
+        try:
+            saved = torch.load(path, weights_only=True, map_location=self.device)
+            told, self.step, self.curve = saved["told"], saved["step"], saved["curve"]
+            if told == self.told:
+                self.net.head.load_state_dict(saved["head"])
+                self.optimiser.load_state_dict(saved["optimiser"])
+        except (OSError, *UNREADABLE) as problem:
+            raise ModelCorrupt(NAME, path, "it is no checkpoint of this training; remove it.") from problem
+        if told != self.told:
+            raise ValueError(f"{path} was made with other numbers or weights: {told}. Use those, or remove it.")
+
+
+def weights() -> dict[str, str]:
+    """Return the SHA-256 of the shipped weights that a head is trained with, by name."""
+    return {name: store.sha256(name) for name in ("small-vqgan", MODEL)}
+
+
+def trained(path: Path) -> tuple[SigningDecoder, dict[str, Any]]:
+    """Load a head beside the shipped decoder, in eval mode, and what it says of its training: ``recipe``, ``curve``.
+
+    Raises:
+        ModelCorrupt: it is no such head, or other shipped weights' one.
+        ModelMissing: the shipped weights are not here.
+    """
+    net = SigningDecoder(load_small_vqgan().decoder)
+    fill(net.head, read_tensors(path, NAME), path, NAME, ())
+    try:
+        with safe_open(path, "pt") as file:
+            told: dict[str, Any] = json.loads((file.metadata() or {})["training"])
+        others = told["weights"] != weights()
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as problem:
+        raise ModelCorrupt(NAME, path, "it does not say how it was trained.") from problem
+    if others:
+        raise ModelCorrupt(NAME, path, "it was trained beside other weights than the shipped ones.")
+    return net.eval().requires_grad_(False), told
 
 
 def _drawn(
@@ -174,29 +221,25 @@ def _scaled(x: Tensor, side: int) -> Tensor:
 
 
 def train(work: Path, training: Training, minutes: float = math.inf) -> bool:
-    """Take the steps that are left, for so many minutes at most; return whether the training is finished."""
+    """Take the steps that are left, for about so many minutes at most; return whether the training is finished."""
     pictures = load(work)
-    checkpoint, until = work / "signing-decoder.pt", time.monotonic() + 60 * minutes
-    found: list[dict[str, float]] = []
-    began = time.monotonic()
+    checkpoint, until = work / f"{NAME}.pt", time.monotonic() + 60 * minutes
     while training.step < training.recipe.steps and time.monotonic() < until:
-        found.append(training.advance(pictures))
-        if training.step % _REPORT == 0:
-            means = {key: round(float(np.mean([each[key] for each in found])), 4) for key in found[0]}
-            training.curve.append({"step": training.step, **means})
-            seconds, began = (time.monotonic() - began) / len(found), time.monotonic()
-            print(f"{json.dumps(training.curve[-1])}, {seconds:.2f} s a step", flush=True)
-            found = []
+        began = time.monotonic()
+        count = min(_REPORT, training.recipe.steps - training.step)
+        found = [training.advance(pictures) for _ in range(count)]
+        means = {key: round(float(np.mean([each[key] for each in found])), 4) for key in found[0]}
+        training.curve.append({"step": training.step, **means})
+        print(f"{json.dumps(training.curve[-1])}, {(time.monotonic() - began) / count:.2f} s a step", flush=True)
         if training.step % _KEEP == 0:
             training.save(checkpoint)
     training.save(checkpoint)
     if training.step < training.recipe.steps:
         return False
     head = {name: tensor.detach().cpu().contiguous() for name, tensor in training.net.head.state_dict().items()}
-    told = {"recipe": asdict(training.recipe), "curve": training.curve}
-    part = work / "signing-decoder.safetensors.part"
-    save_file(head, part, {"training": json.dumps(told)})
-    part.rename(work / "signing-decoder.safetensors")
+    part = work / f"{NAME}.safetensors.part"
+    save_file(head, part, {"training": json.dumps({**json.loads(training.told), "curve": training.curve})})
+    part.rename(work / f"{NAME}.safetensors")
     return True
 
 
@@ -206,16 +249,20 @@ def main() -> None:
     parser.add_argument("work", type=Path, help="folder for pictures, checkpoints and results")
     parser.add_argument("--steps", type=int, default=Recipe.steps)
     parser.add_argument("--batch", type=int, default=Recipe.batch)
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--minutes", type=float, default=math.inf, help="stop after so long; a later start goes on")
     chosen = parser.parse_args()
-    chosen.work.mkdir(parents=True, exist_ok=True)
+    if min(chosen.steps, chosen.batch, chosen.threads) < 1:
+        parser.error("--steps, --batch and --threads must be 1 or more.")
+    torch.set_num_threads(chosen.threads)
     try:
-        training = Training(Recipe(steps=chosen.steps, batch=chosen.batch), torch.device(chosen.device))
-        if (chosen.work / "signing-decoder.pt").exists():
-            training.resume(chosen.work / "signing-decoder.pt")
+        chosen.work.mkdir(parents=True, exist_ok=True)
+        training = Training(Recipe(steps=chosen.steps, batch=chosen.batch), chosen.device)
+        if (chosen.work / f"{NAME}.pt").exists():
+            training.resume(chosen.work / f"{NAME}.pt")
         train(chosen.work, training, chosen.minutes)
-    except (DataMissing, ModelMissing, ValueError) as problem:
+    except (DataMissing, ModelError, OSError, ValueError) as problem:
         parser.exit(2, f"{problem}\n")
 
 
