@@ -53,7 +53,7 @@ _PRINTED, _LOOK, _KEEP = 25, 100, 100
 _NUMBERS: dict[tuple[str, str], tuple[int, int, int, int, float, float, float]] = {
     ("small", "vqgan"): (0, 300, 1000, 4, 0.0, 3e-4, 0.05),
     ("small", "gan"): (1200, 300, 1000, 8, 2e-3, 1e-3, 0.05),
-    ("small", "diffusion"): (2000, 400, 1000, 8, 1e-3, 5e-4, 0.0),
+    ("small", "diffusion"): (2000, 2000, 1000, 8, 1e-3, 5e-4, 0.0),
     ("paper", "vqgan"): (0, 20_000, 1000, 12, 0.0, 1e-4, 0.05),
     ("paper", "gan"): (400_000, 176_000, 1000, 16, 2e-3, 2e-3, 0.05),
     ("paper", "diffusion"): (400_000, 100_000, 1000, 16, 1e-4, 1e-4, 0.0),
