@@ -10,6 +10,8 @@ Importing this compiles nothing, but loads LLVM; whoever may be forked should no
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from types import FunctionType
 from typing import Any
 
 import numba
@@ -107,16 +109,18 @@ def _scan(columns: Any, codes: Any, radius: Any, rows: Any, distances: Any) -> i
     return found
 
 
-def _compiled() -> Any:
-    """Return the scan as a compiled function, kept on disk where there is a place for it."""
+@cache
+def _compiled(words: int) -> Any:
+    """Return the scan of codes of so many words as a compiled function, kept on disk where there is a place for it."""
+    # A name of its own, and so files of its own: of one function compiled for several lengths the files are numbered
+    # from an index without a lock, and two processes that begin together leave one length's code under another's.
+    scan = FunctionType(_scan.__code__, globals())
+    scan.__qualname__ = f"_scan_{words}"
     try:
-        return numba.njit(nogil=True, error_model="numpy", cache=True)(_scan)
+        return numba.njit(nogil=True, error_model="numpy", cache=True)(scan)
     except RuntimeError:
         # Neither the package's folder nor the user's cache can be written: each process compiles, a second or two.
-        return numba.njit(nogil=True, error_model="numpy")(_scan)
-
-
-_SCAN = _compiled()
+        return numba.njit(nogil=True, error_model="numpy")(scan)
 
 
 class _Chunk:
@@ -233,14 +237,14 @@ def _search(
     chunks: list[_Chunk], query: tuple[npt.NDArray[np.uint32], ...], radius: int
 ) -> list[tuple[npt.NDArray[np.int64], npt.NDArray[np.uint16]]]:
     rows, distances = np.empty(_ROOM, np.int32), np.empty(_ROOM, np.uint16)
-    found = []
+    scan, found = _compiled(len(query)), []
     for chunk in chunks:
         used = chunk.used
         columns = tuple(column[:used] for column in chunk.columns)
-        count = _SCAN(columns, query, np.uint32(radius), rows, distances)
+        count = scan(columns, query, np.uint32(radius), rows, distances)
         if count > len(rows):
             rows, distances = np.empty(count, np.int32), np.empty(count, np.uint16)
-            count = _SCAN(columns, query, np.uint32(radius), rows, distances)
+            count = scan(columns, query, np.uint32(radius), rows, distances)
         if count:
             found.append((chunk.ids(rows[:count]), distances[:count].copy()))
     return found

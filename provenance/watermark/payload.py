@@ -77,14 +77,16 @@ def encode(payload: Payload) -> Bits:
 
 
 def decode(soft: npt.NDArray[np.float64]) -> tuple[Payload, float]:
-    """Return the most likely payload for 127 soft bits (positive for one, the size its certainty), and how well it
-    fits: the correlation of its bits with them, from -1 to 1.
+    """Return the likeliest payload that was tried for 127 soft bits (positive for one, the size its certainty), and how
+    well it fits: the correlation of its bits with them, from -1 to 1.
 
     Raises:
         ValueError: not 127 finite numbers.
     """
     if soft.shape != (RAW_BITS,) or not np.isfinite(soft).all():
         raise ValueError(f"expected {RAW_BITS} finite numbers")
+    # In the range of single precision, whatever the unit.
+    soft = soft / max(np.finfo(np.float64).tiny, float(np.abs(soft).max()))
     order = np.argsort(-np.abs(soft), kind="stable")
     basis, places = _most_reliable_basis(order)
     ordered = soft[places]
@@ -102,7 +104,7 @@ def decode(soft: npt.NDArray[np.float64]) -> tuple[Payload, float]:
     data[places] = word
     value = int("".join(map(str, data[:DATA_BITS])), 2)
     payload = Payload(value >> TAG_BITS, (value & (1 << TAG_BITS) - 1).to_bytes(TAG_BITS // 8, "big"))
-    return payload, best / max(1e-12, float(np.linalg.norm(soft)) * RAW_BITS**0.5)
+    return payload, min(1.0, best / max(1.0, float(np.linalg.norm(soft)) * RAW_BITS**0.5))
 
 
 @cache

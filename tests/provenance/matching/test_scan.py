@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -100,3 +105,18 @@ def test_what_does_not_fit_is_refused() -> None:
         table.append(np.arange(3), random_rows(1, 96, 3))
     with pytest.raises(ValueError, match="do not hold codes of 64"):
         table.within(random_rows(1, 96, 1), 3)
+
+
+def test_no_two_lengths_share_a_file_of_compiled_code(tmp_path: Path) -> None:
+    program = (
+        "import numpy as np\n"
+        "from provenance.matching.scan import CodeTable\n"
+        "for length in (32, 64):\n"
+        "    table = CodeTable(length)\n"
+        "    table.append(np.arange(3), np.zeros((3, length // 8), np.uint8))\n"
+        "    assert len(table.within(np.zeros((1, length // 8), np.uint8), 0)[0]) == 3\n"
+    )
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+    subprocess.run([sys.executable, "-c", program], env=environment, check=True, timeout=120)
+    indexes, code = list(tmp_path.rglob("*.nbi")), list(tmp_path.rglob("*.nbc"))
+    assert len(indexes) == len(code) == 2
