@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from provenance.watermark.geometry import bit_values, placements
+from provenance.watermark.geometry import _best_shift, bit_values, placements
 from provenance.watermark.pattern import laid_over, sampled, spectrum, tile, waves
 from provenance.watermark.payload import Payload, decode, encode
 
@@ -85,3 +85,20 @@ def test_a_pattern_between_the_pixels_is_the_one_at_them_elsewhere() -> None:
     twice = cv2.resize(laid_over(bits, 64, 64), (128, 128), interpolation=cv2.INTER_CUBIC)[8:-8, 8:-8]
     places = (np.arange(128) + 0.5) / 2 - 0.5
     assert np.corrcoef(sampled(bits, places, places)[8:-8, 8:-8].ravel(), twice.ravel())[0, 1] > 0.99
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_shift_is_that_of_the_whole_complex_transform(seed: int) -> None:
+    w, random = waves(), np.random.default_rng(seed)
+    # Waves straight down are kept once by a real transform, the others twice.
+    weight = np.where(w.sync[:, 0] == 0, 30.0, 1.0) if seed % 2 else np.ones(len(w.sync))
+    amplitudes = weight * (random.standard_normal(len(w.sync)) + 1j * random.standard_normal(len(w.sync)))
+    placed = _best_shift(amplitudes, np.eye(2))
+    magnitudes = np.abs(amplitudes)
+    aligned = amplitudes / np.maximum(magnitudes, np.median(magnitudes)) * np.exp(-1j * w.sync_phase)
+    plane = np.zeros((256, 256), np.complex128)
+    plane[w.sync[:, 1] % 256, w.sync[:, 0] % 256] = aligned
+    match = np.fft.ifft2(plane).real * 256**2
+    assert placed.sync == pytest.approx(match.max() / np.sqrt((np.abs(aligned) ** 2).sum() / 2), rel=1e-5)
+    row, column = np.unravel_index(match.argmax(), match.shape)
+    assert placed.shift.tolist() == [column / 2, row / 2]

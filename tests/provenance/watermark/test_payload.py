@@ -52,6 +52,29 @@ def test_soft_values_correct_more_than_ten() -> None:
     assert right >= 54
 
 
+@pytest.mark.parametrize("places", [(3, 9, 15), (36, 46, 50, 55)], ids=["three_of_all", "four_of_the_last_32"])
+def test_wrong_bits_among_the_most_certain_are_found(places: tuple[int, ...]) -> None:
+    random = np.random.default_rng(6)
+    for number in range(10):
+        soft = np.where(encode(_some(number)), 1.0, -1.0) * random.permutation(np.linspace(1.2, 0.8, RAW_BITS))
+        soft[np.argsort(-np.abs(soft))[list(places)]] *= -1
+        assert decode(soft)[0] == _some(number)
+
+
+@pytest.mark.parametrize("unit", [1e-300, 1e300])
+def test_the_unit_of_soft_values_does_not_matter(unit: float) -> None:
+    soft = np.where(encode(_some(7)), 1.0, -1.0)
+    soft[:9] *= -0.3
+    payload, fit = decode(soft * unit)
+    assert payload == _some(7)
+    assert fit == pytest.approx(decode(soft)[1])
+    assert fit < 1
+
+
+def test_no_soft_value_says_anything() -> None:
+    assert decode(np.zeros(RAW_BITS))[1] == 0
+
+
 def test_two_words_differ_in_21_bits_or_more() -> None:
     words = np.stack([encode(_some(number)) for number in range(200)])
     distances = (words[:, None] != words[None]).sum(2)[np.triu_indices(200, 1)]
