@@ -28,14 +28,13 @@ from platformdirs import user_cache_path
 from scipy.stats import binomtest
 from torch.nn import functional
 
-from benchmarks import signature_decoder
 from benchmarks.results import QUICK, publish
 from provenance.artwork.tiers import load_text_image
 from provenance.detection.calibration import auc
 from provenance.images.decode import decode, encode_jpeg
 from provenance.images.quality import is_identical, psnr
 from provenance.matching.policy import upper_bound
-from provenance.models.errors import ModelMissing
+from provenance.models.errors import ModelError, ModelMissing
 from provenance.models.paper_signature_nets import UNet
 from provenance.models.text_image import SIDE as TOWER_SIDE
 from provenance.training import secured_generator
@@ -56,7 +55,6 @@ FALSE_POSITIVES = 0.01
 # Of the draws of windows, of noise and of generators: none is a seed of training.
 _SEED = 90_001
 _KID_SUBSETS, _KID_SIZE = 50, 100
-_HEAD = "signing-decoder.safetensors"
 _TEXT = """
 Injector and detector as published (U-Net, ResNet-34) at a size that a processor trains in half an hour, on windows of
 {side} pixels, where a bit has a fraction of the pixels that it has in the paper's 256: it reports 51.4 dB and 100 %
@@ -324,8 +322,6 @@ def missing(work: Path, stage2: Path, size: str) -> list[str]:
                 f"python -m provenance.training.secured_generator {stage2} {kind} --phases {' '.join(phases)}"
                 f" --signature {work / 'n1.safetensors'} --size {size}"
             )
-    if not (stage2 / _HEAD).exists():
-        found.append(f"python -m provenance.training.signing_decoder {stage2}")
     return found
 
 
@@ -363,8 +359,6 @@ def tables(results: dict[str, Any]) -> str:
             f" {row['kid']:.2f} ± {row['kid_deviation']:.2f} | {_decibels(row) if 'psnr_db' in row else ''} |"
             for name, row in results["stage_two"].items()
         ]
-    if results["decoder"]:
-        lines += ["", signature_decoder.text(results["decoder"])]
     return "\n".join(lines)
 
 
@@ -420,7 +414,6 @@ def measure(work: Path, stage2: Path, size: str) -> dict[str, Any]:
         "stage_one": stage_one(work, pictures, edits=tuple(EDITS)),
         "restoration": restoration(work, pictures),
         "stage_two": stage_two(stage2, signature, size, cache),
-        "decoder": signature_decoder.measure(stage2 / _HEAD) if (stage2 / _HEAD).exists() else None,
         "missing": left,
     }
 
@@ -436,7 +429,7 @@ def main() -> None:
     stage2 = arguments.stage2 or arguments.work / "stage2"
     try:
         results = measure(arguments.work, stage2, arguments.size)
-    except (DataMissing, ModelMissing) as problem:
+    except (DataMissing, ModelError) as problem:
         parser.exit(2, f"{problem}\n")
     # The longer path first: one may lie in the other.
     names = sorted({stage2: "STAGE2", arguments.work: "WORK"}.items(), key=lambda each: -len(str(each[0])))
