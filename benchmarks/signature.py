@@ -41,7 +41,7 @@ from provenance.images.quality import psnr, ssim
 from provenance.matching.policy import POLICIES
 from provenance.matching.verify import PairKind, verify_pair
 from provenance.models.errors import ModelError
-from provenance.training.pictures import DataMissing, Part, data_folder, part_of
+from provenance.training.pictures import DataMissing, Part, archive_path, part_of
 from provenance.watermark.geometry import bit_values, placements
 from provenance.watermark.networks import ALGORITHM, expected_pattern
 from provenance.watermark.payload import Payload, authentication_tag, is_genuine
@@ -118,10 +118,7 @@ def _picture(archive: str, name: str) -> RGB:
 
 @cache
 def _opened(archive: str) -> tarfile.TarFile:
-    path = data_folder() / archive
-    if not path.is_file():
-        raise DataMissing(f"{archive} is not in {path.parent}. Set PROVENANCE_DATA to the folder that has it.")
-    return tarfile.open(path)
+    return tarfile.open(archive_path(archive))
 
 
 @cache

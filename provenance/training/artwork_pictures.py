@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from provenance.training.pictures import DataMissing, data_folder
+from provenance.training.pictures import DataMissing, archive_path
 
 SIDE = 224
 HELD_OUT_PHOTOGRAPHS = 1000
@@ -84,10 +84,7 @@ def held_out_photographs() -> Pictures:
 
 
 def _squares(archive: str, wanted: set[str] | None = None) -> Iterator[tuple[str, npt.NDArray[np.uint8]]]:
-    path = data_folder() / archive
-    if not path.is_file():
-        raise DataMissing(f"{archive} is not in {path.parent}. Set PROVENANCE_DATA to the folder that has it.")
-    with tarfile.open(path) as tar:
+    with tarfile.open(archive_path(archive)) as tar:
         for member in tar:
             name = f"{archive.removesuffix('.tar')}/{member.name}"
             handle = tar.extractfile(member)
@@ -117,7 +114,7 @@ def _middle_square(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
 
 def _flickr_captions() -> dict[str, list[str]]:
     captions: dict[str, list[str]] = {}
-    with tarfile.open(data_folder() / "flickr8k.tar") as tar:
+    with tarfile.open(archive_path("flickr8k.tar")) as tar:
         handle = tar.extractfile("captions.csv")
         if handle is None:
             raise DataMissing("captions.csv is not in flickr8k.tar")

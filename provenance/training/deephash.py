@@ -39,6 +39,7 @@ from provenance.training.deephash_pictures import (
     folder_key,
     photographs,
 )
+from provenance.training.devices import device
 from provenance.training.pictures import DataMissing, Part
 
 BATCH = 32
@@ -293,7 +294,7 @@ def main() -> None:
     parser.add_argument("--pictures", default="photographs", help="a folder, or photographs or cifar (PROVENANCE_DATA)")
     parser.add_argument("--epochs", type=int, default=100)
     parser.add_argument("--scale", type=float, default=0.375, help="of the paper's widths")
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--device", type=device, default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     arguments = parser.parse_args()
     if arguments.epochs < 1 or not 0 < arguments.scale <= 1:

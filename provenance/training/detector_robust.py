@@ -40,6 +40,7 @@ from provenance.models.errors import ModelCorrupt, ModelError
 from provenance.models.vision_towers import TOWERS
 from provenance.training.detector import random_square, work_folder
 from provenance.training.detector_pictures import DRAWINGS, GENERATORS, RGB, present, samples
+from provenance.training.devices import device
 from provenance.training.pictures import DataMissing, Part, data_folder
 
 _KEEP = 50
@@ -219,7 +220,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=usual.batch)
     parser.add_argument("--iterations", type=int, default=usual.iterations, help="of the attack")
     parser.add_argument("--rate", type=float, default=usual.rate)
-    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--device", type=device, default="cpu")
     arguments = parser.parse_args()
     recipe = Recipe(
         steps=arguments.steps,

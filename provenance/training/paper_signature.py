@@ -38,8 +38,9 @@ from torch.nn import functional
 
 from provenance.detection.calibration import auc
 from provenance.images.quality import DATA_RANGE
-from provenance.models.errors import ModelMissing
+from provenance.models.errors import ModelError, ModelMissing
 from provenance.models.paper_signature_nets import ResNet34, UNet
+from provenance.training.devices import device
 from provenance.training.pictures import DataMissing, Part
 from provenance.training.signature_cards import write_card
 from provenance.training.signature_pictures import U8, Squares, drawn, of_size
@@ -378,7 +379,7 @@ def main() -> None:
     parser.add_argument("--size", choices=list(paper.PROFILES), default="small")
     parser.add_argument("--pictures", type=Path, help="a folder, instead of the archives of PROVENANCE_DATA")
     parser.add_argument("--steps", type=int, help="of each run, other than the recipe's")
-    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--device", type=device, default="cpu")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--minutes", type=float, default=math.inf, help="stop after so long; a later start goes on")
     arguments = parser.parse_args()
@@ -386,8 +387,8 @@ def main() -> None:
         parser.error(f"There is no run {', '.join(sorted(unknown))}; there are {', '.join(RUNS)}.")
     torch.set_num_threads(arguments.threads)
     work: Path = arguments.work
-    work.mkdir(parents=True, exist_ok=True)
     try:
+        work.mkdir(parents=True, exist_ok=True)
         sources = of_size(arguments.size, arguments.pictures, work / "pictures")
         for run in RUNS:
             if arguments.runs and run not in arguments.runs:
@@ -397,7 +398,7 @@ def main() -> None:
                 continue
             if not train(work, run, training, sources, arguments.minutes):
                 break
-    except (DataMissing, ModelMissing, ValueError) as problem:
+    except (DataMissing, ModelError, OSError, ValueError) as problem:
         parser.exit(2, f"{problem}\n")
 
 

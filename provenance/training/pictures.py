@@ -30,6 +30,18 @@ def data_folder() -> Path:
     return folder
 
 
+def archive_path(name: str) -> Path:
+    """Return where an archive of the data sets is.
+
+    Raises:
+        DataMissing: it is not there.
+    """
+    path = data_folder() / name
+    if not path.is_file():
+        raise DataMissing(f"{name} is not in {path.parent}. Set PROVENANCE_DATA to the folder that has it.")
+    return path
+
+
 def in_held_out_half(name: str) -> bool:
     """Say in which half a picture is, by the SHA-256 of its name in the archive: thresholds are chosen on one half
     and reported on the other, so that nobody needs a list."""
@@ -58,10 +70,7 @@ def encoded_pictures(archive: str, *, held_out: bool) -> Iterator[tuple[str, byt
     Raises:
         DataMissing: the archive is not there.
     """
-    path = data_folder() / archive
-    if not path.is_file():
-        raise DataMissing(f"{archive} is not in {path.parent}. Set PROVENANCE_DATA to the folder that has it.")
-    with tarfile.open(path) as tar:
+    with tarfile.open(archive_path(archive)) as tar:
         for member in tar:
             if not (member.isfile() and member.name.lower().endswith(_SUFFIXES)):
                 continue

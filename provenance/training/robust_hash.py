@@ -42,6 +42,7 @@ from provenance.models.hash_net import HashNet
 from provenance.training.apgd import Attack, Logits, apgd, evade
 from provenance.training.artwork_pictures import load_pictures
 from provenance.training.copy_detection import rows_of
+from provenance.training.devices import device
 from provenance.training.pictures import Part
 
 _OURS = {"dinohash-house-v1": PLAIN_HASH, "dinohash-house-v2": ROBUST_HASH}
@@ -279,7 +280,7 @@ def main() -> None:
     parser.add_argument("--half", action="store_true", help="train in bfloat16 where that is faster")
     parser.add_argument("--minutes", type=float, default=math.inf, help="stop after so long; a later run goes on")
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--device", type=device, default="cpu")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     recipe = Recipe(

@@ -31,6 +31,7 @@ from PIL import Image
 from torch import Tensor
 
 from provenance.models.signature_nets import Injector, SignatureDetector
+from provenance.training.devices import device
 from provenance.training.pictures import encoded_pictures
 from provenance.training.signature_edits import degraded, draw_geometry, warped
 from provenance.watermark.pattern import CANONICAL_SIDE, RAW_BITS, TILE, tile
@@ -180,7 +181,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=Recipe.steps)
     parser.add_argument("--batch", type=int, default=Recipe.batch)
     parser.add_argument("--rate", type=float, default=Recipe.rate)
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--device", type=device, default="cuda" if torch.cuda.is_available() else "cpu")
     chosen = parser.parse_args()
     chosen.work.mkdir(parents=True, exist_ok=True)
     train(chosen.work, Recipe(steps=chosen.steps, batch=chosen.batch, rate=chosen.rate), torch.device(chosen.device))

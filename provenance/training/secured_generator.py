@@ -38,6 +38,7 @@ from torch.nn import functional
 
 from provenance.models.errors import ModelError, ModelMissing
 from provenance.models.paper_signature_nets import ResNet34, UNet
+from provenance.training.devices import device
 from provenance.training.pictures import DataMissing, Part
 from provenance.training.secured_makers import MAKERS, Recipe
 from provenance.training.signature_cards import write_card
@@ -266,14 +267,14 @@ def main() -> None:
     parser.add_argument("--size", choices=list(paper.PROFILES), default="small")
     parser.add_argument("--pictures", type=Path, help="a folder, instead of the archives of PROVENANCE_DATA")
     parser.add_argument("--steps", type=int, help="of each phase, other than the recipe's")
-    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--device", type=device, default="cpu")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--minutes", type=float, default=math.inf, help="stop after so long; a later start goes on")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     work: Path = arguments.work
-    work.mkdir(parents=True, exist_ok=True)
     try:
+        work.mkdir(parents=True, exist_ok=True)
         sources = sources_of(arguments.kind, arguments.size, arguments.pictures, work / "pictures")
         for phase in PHASES:
             done = work / f"{arguments.kind}-{phase}.safetensors"
@@ -284,7 +285,7 @@ def main() -> None:
             found = started(work, recipe, arguments.signature, arguments.device)
             if not train(work, found, sources, arguments.minutes):
                 break
-    except (DataMissing, ModelError, ValueError) as problem:
+    except (DataMissing, ModelError, OSError, ValueError) as problem:
         parser.exit(2, f"{problem}\n")
 
 

@@ -15,7 +15,7 @@ from rich.progress import track
 
 from provenance.images.align import resized
 from provenance.images.decode import DecodeError, decode
-from provenance.training.pictures import DataMissing, Part, data_folder, encoded_pictures, part_of
+from provenance.training.pictures import DataMissing, Part, archive_path, encoded_pictures, part_of
 from provenance.watermark import paper
 
 U8 = npt.NDArray[np.uint8]
@@ -66,9 +66,7 @@ def cifar(cache: Path) -> Squares:
     Raises:
         DataMissing: the archive is not there.
     """
-    path = data_folder() / CIFAR
-    if not path.is_file():
-        raise DataMissing(f"{CIFAR} is not in {path.parent}. Set PROVENANCE_DATA to the folder that has it.")
+    path = archive_path(CIFAR)
 
     def read() -> Iterator[tuple[str, bytes]]:
         with tarfile.open(path) as tar:

@@ -39,6 +39,7 @@ from provenance.models.checkpoints import UNREADABLE, fill, read_tensors
 from provenance.models.errors import ModelCorrupt, ModelError
 from provenance.models.signature_nets import masking, most_hidden
 from provenance.models.signing_decoder import SigningDecoder
+from provenance.training.devices import device
 from provenance.training.pictures import DataMissing
 from provenance.training.robust_signature import load, pattern_error, rate_at, strength
 from provenance.training.signature_edits import degraded, draw_geometry, warped
@@ -249,7 +250,7 @@ def main() -> None:
     parser.add_argument("work", type=Path, help="folder for pictures, checkpoints and results")
     parser.add_argument("--steps", type=int, default=Recipe.steps)
     parser.add_argument("--batch", type=int, default=Recipe.batch)
-    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--device", type=device, default="cpu")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--minutes", type=float, default=math.inf, help="stop after so long; a later start goes on")
     chosen = parser.parse_args()
