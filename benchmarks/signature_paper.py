@@ -58,7 +58,9 @@ _KID_SUBSETS, _KID_SIZE = 50, 100
 _TEXT = """
 Injector and detector as published (U-Net, ResNet-34) at a size that a processor trains in half an hour, on windows of
 {side} pixels, where a bit has a fraction of the pixels that it has in the paper's 256: it reports 51.4 dB and 100 %
-after 120,000 steps of 24 pictures on a GPU (`--size paper`). {pictures:,} test pictures; Wilson intervals of 95 %.
+after 120,000 steps of 24 pictures on a GPU (`--size paper`). All runs begin with the injector of `weight-0`; where two
+have other steps, that too is between them. Another processor rounds otherwise, and a run ends elsewhere: `n1` by about
+1 dB and 1 %. {pictures:,} test pictures; Wilson intervals of 95 %.
 
 {tables}
 
