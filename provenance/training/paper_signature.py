@@ -304,7 +304,7 @@ def started(work: Path, run: str, size: str, device: str, steps: int | None = No
         ModelMissing: another run must be done first; the message names the command.
     """
     recipe = recipe_of(run, size)
-    recipe = replace(recipe, steps=steps or recipe.steps)
+    recipe = replace(recipe, steps=recipe.steps if steps is None else steps)
     found = {
         other: paper.load_injector(_finished(work, other, size)) for other in (recipe.restore, recipe.start) if other
     }
@@ -385,6 +385,8 @@ def main() -> None:
     arguments = parser.parse_args()
     if unknown := set(arguments.runs) - set(RUNS):
         parser.error(f"There is no run {', '.join(sorted(unknown))}; there are {', '.join(RUNS)}.")
+    if min(arguments.threads, 1 if arguments.steps is None else arguments.steps) < 1:
+        parser.error("--steps and --threads must be 1 or more.")
     torch.set_num_threads(arguments.threads)
     work: Path = arguments.work
     try:

@@ -271,6 +271,8 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--minutes", type=float, default=math.inf, help="stop after so long; a later start goes on")
     arguments = parser.parse_args()
+    if min(arguments.threads, 1 if arguments.steps is None else arguments.steps) < 1:
+        parser.error("--steps and --threads must be 1 or more.")
     torch.set_num_threads(arguments.threads)
     work: Path = arguments.work
     try:
@@ -281,7 +283,7 @@ def main() -> None:
             if phase not in arguments.phases or done.exists():
                 continue
             recipe = recipe_of(arguments.kind, phase, arguments.size, arguments.code, arguments.xi)
-            recipe = replace(recipe, steps=arguments.steps or recipe.steps)
+            recipe = replace(recipe, steps=recipe.steps if arguments.steps is None else arguments.steps)
             found = started(work, recipe, arguments.signature, arguments.device)
             if not train(work, found, sources, arguments.minutes):
                 break
