@@ -273,6 +273,10 @@ def main() -> None:
     arguments = parser.parse_args()
     if min(arguments.threads, 1 if arguments.steps is None else arguments.steps) < 1:
         parser.error("--steps and --threads must be 1 or more.")
+    if not arguments.signature.is_file():
+        parser.error(
+            f"{arguments.signature} is not there. Make one: python -m provenance.training.paper_signature FOLDER n1"
+        )
     torch.set_num_threads(arguments.threads)
     work: Path = arguments.work
     try:
