@@ -102,6 +102,8 @@ def sign(
     record_file = target.with_suffix(".json") if recipe is None else None
     _see_where_it_goes(target, record_file)
     from provenance.images.quality import psnr
+    from provenance.watermark.presence import LIKELY, presence
+    from provenance.watermark.read import read as read_signatures
     from provenance.watermark.record import Record
     from provenance.watermark.sign import see_room, sign_to_last
 
@@ -118,6 +120,8 @@ def sign(
         else:
             assert recipe is not None
             payload = _recipe_payload(recipe)
+        if presence(read_signatures(pixels)) >= LIKELY:
+            err.print("The picture is probably signed already. In the new one that signature cannot be read any more.")
         with err.status("Fitting the signature to the picture"):
             signed = sign_to_last(pixels, payload)
         # The record first: a signed picture without one is of no use to anybody.
@@ -229,8 +233,8 @@ def _hash_to_bind(pixels: RGB, picture: Path) -> tuple[str, str]:
     found = signed_hash(pixels)
     if not found.usable:
         _refuse(
-            f"{picture} is too plain: it has nothing by which it could be told from others, so that a signature could "
-            "not be bound to it."
+            f"{picture} has no large shapes by which it could be told from others, so that a signature could not be "
+            "bound to it."
         )
     return found.code.algorithm, found.code.hex
 

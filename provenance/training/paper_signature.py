@@ -389,6 +389,8 @@ def main() -> None:
         parser.error("--steps and --threads must be 1 or more.")
     torch.set_num_threads(arguments.threads)
     work: Path = arguments.work
+    if work.is_file():
+        parser.error(f"{work} is a file; name a folder.")
     try:
         work.mkdir(parents=True, exist_ok=True)
         sources = of_size(arguments.size, arguments.pictures, work / "pictures")

@@ -25,7 +25,8 @@ def data_folder() -> Path:
     folder = Path(os.environ.get("PROVENANCE_DATA", "../shared/data"))
     if not folder.is_dir():
         raise DataMissing(
-            f"There are no pictures in {folder}. Set PROVENANCE_DATA to a folder with flickr8k.tar and caltech101.tar."
+            f"There is no folder {folder.absolute()}. Set PROVENANCE_DATA to a folder with the archives: flickr8k.tar,"
+            " caltech101.tar, cifar10.tar.gz and what else is asked for."
         )
     return folder
 

@@ -279,6 +279,8 @@ def main() -> None:
         )
     torch.set_num_threads(arguments.threads)
     work: Path = arguments.work
+    if work.is_file():
+        parser.error(f"{work} is a file; name a folder.")
     try:
         work.mkdir(parents=True, exist_ok=True)
         sources = sources_of(arguments.kind, arguments.size, arguments.pictures, work / "pictures")

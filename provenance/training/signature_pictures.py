@@ -102,7 +102,9 @@ def folder(path: Path, cache: Path, side: int) -> Squares:
     if not path.is_dir():
         raise DataMissing(f"There is no folder {path}.")
     files = [file for file in sorted(path.rglob("*")) if file.suffix.lower() in _SUFFIXES and file.is_file()]
-    digest = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:12]
+    # Of the files too: pictures that came later belong to it.
+    told = [str(path.resolve()), *(f"{file} {file.stat().st_size} {file.stat().st_mtime_ns}" for file in files)]
+    digest = hashlib.sha256("\n".join(told).encode()).hexdigest()[:12]
     read = ((file.relative_to(path).as_posix(), file.read_bytes()) for file in files)
     found = _cached(cache / f"colour-{digest}-{side}", read, side)
     if not found.names:

@@ -256,6 +256,8 @@ def main() -> None:
     chosen = parser.parse_args()
     if min(chosen.steps, chosen.batch, chosen.threads) < 1:
         parser.error("--steps, --batch and --threads must be 1 or more.")
+    if chosen.work.is_file():
+        parser.error(f"{chosen.work} is a file; name a folder.")
     torch.set_num_threads(chosen.threads)
     try:
         chosen.work.mkdir(parents=True, exist_ok=True)

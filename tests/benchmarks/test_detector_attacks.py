@@ -145,7 +145,7 @@ def test_the_report_has_both_side_by_side_or_says_how() -> None:
         assert word in said
 
 
-@pytest.mark.parametrize(("there", "words"), [(False, "There are no pictures in"), (True, "ai_sd15.tar")])
+@pytest.mark.parametrize(("there", "words"), [(False, "There is no folder"), (True, "ai_sd15.tar")])
 def test_without_pictures_it_says_what_to_set(
     there: bool, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -37,6 +37,7 @@ _NOTHING_READ = {
     "generator": None,
     "work": None,
     "placement": None,
+    "same_picture": None,
     "distance": None,
 }
 NO_READING = OpenApiExample("None found", _NOTHING_READ, status_codes=["200"])
@@ -50,6 +51,7 @@ READING = OpenApiExample(
         "organisation": "The Archive",
         "work": {"id": WORK_ID, "title": "Harbour at dawn", "page": f"{SITE}/works/{WORK_ID}/"},
         "placement": {"turned_degrees": 0.0, "magnified": 1.0, "mirrored": True, "fit": 0.83},
+        "same_picture": "yes",
         "distance": {
             "hash_algorithm": "dinohash-house-v2",
             "distance": 2,

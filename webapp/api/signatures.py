@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from django.http import Http404, HttpResponse
+from django.utils.translation import gettext as _
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiResponse, extend_schema_field
 from rest_framework import serializers
@@ -24,7 +25,7 @@ from webapp.api.base import ApiView, key_of
 from webapp.api.fields import AddressField, FailureSerializer, address, failure_of
 from webapp.api.idempotency import idempotent
 from webapp.api.schema import describe
-from webapp.errors import ErrorCode
+from webapp.errors import ErrorCode, ProductError
 from webapp.files import Area
 from webapp.registry.models import Work
 from webapp.signatures.keys import false_acceptance
@@ -47,6 +48,11 @@ STANDINGS = [
     ("generator", "It is a generator's: by its maker's word, AI made the picture."),
     ("revoked", "It was revoked and points to nothing."),
     ("deleted", "The record that it points to was deleted."),
+]
+
+SAME_PICTURE = [
+    ("yes", "It is, as near as its hash is."),
+    ("unclear", "It may be a part of it or altered, or another one. A check lays the two over each other and decides."),
 ]
 
 
@@ -144,13 +150,16 @@ class WorkSignaturePicture(ApiView):
         name="work_signature_picture",
         summary="Fetch the signed copy",
         answers={(200, "image/png"): OpenApiResponse(OpenApiTypes.BINARY, "The signed copy, pixels only.")},
+        refusals={409: (ErrorCode.CONFLICT,)},
     )
     def get(self, request: Request, work_id: Id) -> HttpResponse:
-        """Return the signed copy as PNG. It is kept for a day; then have it made again."""
+        """Return the signed copy as PNG, once the signature's `state` is `ready` (409 before). It is kept for a day;
+        then have it made again."""
         try:
             data = files.read(Area.SIGNATURES, signed_key(_code(request, work_id)))
         except FileNotFoundError:
-            raise Http404 from None
+            message = _("There is no signed copy now. Ask for the signature until its state is “ready”, then fetch it.")
+            raise ProductError(ErrorCode.CONFLICT, message, status=409) from None
         return HttpResponse(data, content_type="image/png")
 
 
@@ -198,6 +207,12 @@ class ReadingSerializer(serializers.Serializer[Any]):
     generator = serializers.CharField(allow_null=True)
     work = PointedWorkSerializer(allow_null=True)
     placement = PlacementSerializer(allow_null=True)
+    same_picture = serializers.ChoiceField(
+        choices=SAME_PICTURE,
+        allow_null=True,
+        help_text="Whether this is the work's own picture, by its hash. A signature can be copied onto another one: do "
+        "not credit the work before you know. Null where it points to no work.",
+    )
     distance = DistanceSerializer(allow_null=True, help_text="Null where one of the pictures is too simple.")
 
 
@@ -234,7 +249,8 @@ class ReadSignature(ApiView):
 
 def _reading(request: Request, pixels: Any, looked: Looked) -> dict[str, Any]:
     pointer = looked.pointer
-    answer: dict[str, Any] = dict.fromkeys(("number", "organisation", "generator", "work", "placement", "distance"))
+    parts = ("number", "organisation", "generator", "work", "placement", "same_picture", "distance")
+    answer: dict[str, Any] = dict.fromkeys(parts)
     answer |= {"standing": "none", "false_acceptance": false_acceptance(), "presence": round(looked.presence, 4)}
     if pointer is None:
         return {**answer, "standing": "traces"} if looked.presence >= LIKELY else answer
@@ -253,9 +269,11 @@ def _reading(request: Request, pixels: Any, looked: Looked) -> dict[str, Any]:
         return {**answer, "standing": "deleted"}
     page = address(request, "registry:work", work.pk)
     answer |= {"standing": "work", "work": {"id": work.pk, "title": work.title, "page": page}}
+    answer["same_picture"] = "unclear"
     original, hasher = work_code(work), hasher_of(SIGNED_HASH)
     if original is not None and hasher.hash([pixels])[0].usable:
-        answer["distance"] = bearing(hasher.hash_dihedral(pixels), original).figures()
+        found = bearing(hasher.hash_dihedral(pixels), original).figures()
+        answer |= {"distance": found, "same_picture": "yes" if found["distance"] <= found["near_radius"] else "unclear"}
     return answer
 
 

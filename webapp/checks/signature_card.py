@@ -78,5 +78,6 @@ def _changes(placement: dict[str, Any]) -> str:
 def _distance(figures: dict[str, Any]) -> str:
     return _(
         "%(distance)d of %(bits)d bits by %(hash_algorithm)s: up to %(near_radius)d is near, past %(candidate_radius)d "
-        "it counts as another picture; of different pictures, %(chance)s come within that"
+        "these bits alone would say another picture; of different pictures, %(chance)s come within that. What decides, "
+        "where it can be told, is how the two pictures lie over each other"
     ) % {**figures, "chance": f"{100 * figures['different_within_candidate_radius']:.2g} %"}

@@ -128,7 +128,7 @@ def test_too_plain_a_picture_cannot_be_bound(folder: Path, tmp_path: Path) -> No
     Image.new("RGB", (200, 200), "red").save(tmp_path / "red.png")
     refused = call("sign", tmp_path / "red.png", "--out", tmp_path / "out.png", "--key-file", folder / "key")
     assert refused.exit_code == 2
-    assert "too plain" in refused.stderr
+    assert "no large shapes" in refused.stderr
     assert not (tmp_path / "out.png").exists()
     assert not (tmp_path / "out.json").exists()
 
@@ -176,3 +176,11 @@ def test_bad_input_is_refused_in_a_sentence(folder: Path, tmp_path: Path, what: 
     assert words in answer.stderr.replace("\n", " ")
     assert "Traceback" not in answer.output
     assert not (tmp_path / "out.png").exists()
+
+
+def test_who_signs_a_signed_picture_is_told_what_that_costs(folder: Path, tmp_path: Path) -> None:
+    made = call("sign", folder / "signed.png", "--out", tmp_path / "twice.png", "--key-file", folder / "key")
+    assert made.exit_code == 0
+    assert "signed already" in made.stderr
+    assert read(tmp_path / "twice.png", folder)[1]["verdict"] != "genuine"
+    assert read(tmp_path / "twice.png", folder, record=tmp_path / "twice.json")[1]["verdict"] == "genuine"

@@ -33,7 +33,8 @@ def test_it_works(partner: Partner, register: Register, cast: Cast) -> None:
     assert (begun.status_code, begun.json()["state"]) == (202, "signing")
     assert begun["Location"] == begun.json()["links"]["self"]
     assert partner.get(where)["Retry-After"] == "1"
-    assert partner.client.get(begun.json()["links"]["picture"]).status_code == 404
+    early = partner.client.get(begun.json()["links"]["picture"])
+    assert (early.status_code, early.json()["code"]) == (409, "conflict")
     work_off()
     done = partner.get(where).json()
     assert done["state"] == "ready"
@@ -45,6 +46,7 @@ def test_it_works(partner: Partner, register: Register, cast: Cast) -> None:
     assert (said["standing"], said["number"], said["organisation"]) == ("work", done["number"], "The Archive")
     assert said["work"]["id"] == str(work.pk)
     assert said["distance"]["distance"] <= said["distance"]["near_radius"]
+    assert said["same_picture"] == "yes"
 
     assert partner.delete(where).status_code == 204
     assert partner.get(where).status_code == 404
@@ -56,6 +58,7 @@ def test_a_copied_signature_shows_by_its_distance(partner: Partner, signed: Call
     said = read(partner, copied(signed())).json()
     assert said["standing"] == "work"
     assert said["distance"]["distance"] > said["distance"]["candidate_radius"]
+    assert said["same_picture"] == "unclear"
 
 
 def test_a_write_sent_twice_is_done_once(partner: Partner, register: Register) -> None:
