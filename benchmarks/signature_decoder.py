@@ -209,7 +209,8 @@ mean; {refused} were refused or left unchanged. One pass is of the signature's o
 {table}
 
 Of all works and edits {mine} were read only when signed while decoding, {other} only after one pass of the injector
-(exact McNemar test, works and edits taken as independent, which they are not: p = {chance:.2g}).
+(exact McNemar test, works and edits taken as independent, which they are not: p = {chance:.2g}). Where the PSNR differs
+too, part of that is strength.
 """
 
 

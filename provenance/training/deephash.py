@@ -304,10 +304,6 @@ def main() -> None:
     known = arguments.pictures in ("photographs", "cifar")
     if not known and arguments.work.resolve().is_relative_to(Path(arguments.pictures).resolve()):
         parser.error(f"{arguments.work} lies in the folder of the pictures; what comes out would be among them")
-    try:
-        torch.empty(1, device=arguments.device)
-    except (RuntimeError, AssertionError):
-        parser.error(f"there is no device {arguments.device} here")
     torch.set_num_threads(arguments.threads)
     try:
         found, train, tune = pictures_of(arguments.pictures, arguments.work / "pictures")

@@ -204,7 +204,7 @@ def test_the_command_trains_on_a_folder_and_refuses_what_it_cannot_do(
         (("--epochs", "0"), pictures, work, "--epochs is at least 1"),
         (("--scale", "2"), pictures, work, "--scale above 0"),
         (("--threads", "0"), pictures, work, "--threads is at least 1"),
-        (("--device", "abacus"), pictures, work, "no device abacus"),
+        (("--device", "abacus"), pictures, work, "no device “abacus”"),
         ((), pictures, pictures / "work", "in the folder of the pictures"),
         ((), pictures, file, "Not a directory"),
         ((), tmp_path / "none", work, "There is no folder"),
