@@ -8,8 +8,9 @@ PIP := $(PY) -m pip --disable-pip-version-check --no-input install --quiet
 PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$python; break; }; done)
 BENCHMARKS := up search site artwork hashing private deephash detector signature
-# Two at once suit two cores; what starts whole sites stays in one of them (--dist loadgroup).
-TEST_PROCESSES ?= 2
+# Three suit two cores, since many wait for processes and browsers; what starts whole sites stays in one of them
+# (--dist loadgroup).
+TEST_PROCESSES ?= 3
 
 .PHONY: help
 help: ## show this list
