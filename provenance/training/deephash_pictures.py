@@ -15,7 +15,7 @@ from rich.progress import track
 
 from provenance.hashing.autoencoders import grey
 from provenance.images.decode import DecodeError, decode
-from provenance.training.pictures import DataMissing, Part, data_folder, encoded_pictures, part_of
+from provenance.training.pictures import DataMissing, Part, archive_path, encoded_pictures, part_of
 
 Levels = npt.NDArray[np.uint8]
 Rows = npt.NDArray[np.int64]
@@ -105,12 +105,9 @@ def cifar(cache: Path) -> GreyPictures:
     Raises:
         DataMissing: the archive is not there.
     """
-    path = data_folder() / CIFAR
 
     def read() -> Iterator[tuple[str, bytes]]:
-        if not path.is_file():
-            raise DataMissing(f"{CIFAR} is not in {path.parent}. Set PROVENANCE_DATA to the folder that has it.")
-        with tarfile.open(path) as tar:
+        with tarfile.open(archive_path(CIFAR)) as tar:
             for member in tar:
                 handle = tar.extractfile(member) if member.name.lower().endswith(_SUFFIXES) else None
                 if handle is not None:

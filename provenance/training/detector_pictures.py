@@ -31,7 +31,7 @@ from numpy.random import PCG64, Generator
 from PIL import Image
 
 from provenance.images.decode import decode, encode_jpeg
-from provenance.training.pictures import DataMissing, Part, data_folder, part_of
+from provenance.training.pictures import Part, archive_path, data_folder, part_of
 
 RGB = npt.NDArray[np.uint8]
 
@@ -155,10 +155,7 @@ def _files(source: str) -> list[tuple[str, bytes]]:
     if source in _PACKAGES:
         found = [file for package in sorted(data_folder().glob(_PACKAGES[source])) for file in _packed(source, package)]
     else:
-        path = _archive(source)
-        if not path.is_file():
-            raise DataMissing(f"{path.name} is not in {path.parent}. Set PROVENANCE_DATA to the folder that has it.")
-        with tarfile.open(path) as tar:
+        with tarfile.open(archive_path(_archive(source).name)) as tar:
             found = list(_members(tar))
     return sorted(found, key=lambda file: hashlib.sha256(file[0].encode()).digest()[2:])
 

@@ -91,7 +91,7 @@ def sign_to_last(pixels: RGB, payload: Payload) -> RGB:
     see_room(*pixels.shape[:2])
     small, psnr, injected = small_copy(pixels), psnr_for(pixels), _injected(pixels, payload)
     for mean_square in (_mean_square(psnr), _mean_square(psnr - _STRONGER_BY)):
-        chosen, most = injected, -2
+        chosen, most = injected, -1
         for change in _candidates(small, payload, injected, mean_square):
             outlasted = _outlasted(_changed(small, change, mean_square), payload)
             if outlasted > most:

@@ -158,7 +158,10 @@ class WorkSignaturePicture(ApiView):
         try:
             data = files.read(Area.SIGNATURES, signed_key(_code(request, work_id)))
         except FileNotFoundError:
-            message = _("There is no signed copy now. Ask for the signature until its state is “ready”, then fetch it.")
+            message = _(
+                "There is no signed copy now. While the signature's state is “signing”, ask for it again until it is "
+                "“ready”; otherwise have the work signed again: it keeps its number."
+            )
             raise ProductError(ErrorCode.CONFLICT, message, status=409) from None
         return HttpResponse(data, content_type="image/png")
 
